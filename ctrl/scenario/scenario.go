@@ -1,0 +1,120 @@
+package scenario
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/vpclab/vpclab/ctrl/vpc"
+)
+
+// Scenario is one parsed and validated file.
+type Scenario struct {
+	File  string
+	Name  string
+	About string
+	Clock Clock
+	Model *vpc.Model // complete: addresses allocated, IDs set
+	Steps []Step
+}
+
+// Clock is how lab time starts and runs.
+type Clock struct {
+	Start time.Time // zero: now
+	Rate  float64   // 1 is real time; 0 moves only by `advance`
+}
+
+// Step is a check or a step between checks; exactly one field beside Line is set.
+type Step struct {
+	Line    int
+	Check   *Check
+	Change  *vpc.Model    // the whole model as it is after the patch
+	Advance time.Duration // > 0
+}
+
+// Check is one entry of `checks` with a `do`.
+type Check struct {
+	Name    string
+	From    Node
+	Do      Do
+	Expect  Expect
+	Because string // a reason's code; "" if not asserted
+	At      string // a hop; "" if not asserted
+	SeenAs  netip.Addr
+	Keep    string        // hold the connection open under this name
+	Wait    time.Duration // longest wait in real time; 0 means the default of 5 s
+}
+
+// Node names who acts: an instance of a VPC, or an internet host when VPC is empty.
+type Node struct{ VPC, Name string }
+
+// String is the node's unambiguous reference: "app/web", or the host's name.
+func (n Node) String() string {
+	if n.VPC == "" {
+		return n.Name
+	}
+	return n.VPC + "/" + n.Name
+}
+
+// Verb is a check's first word.
+type Verb string
+
+// The verbs that this version carries out.
+const (
+	Ping  Verb = "ping"
+	Ping6 Verb = "ping6"
+	TCP   Verb = "tcp"
+	UDP   Verb = "udp"
+	HTTP  Verb = "http"
+	Exec  Verb = "exec"
+	Send  Verb = "send"
+	Say   Verb = "say"
+	Close Verb = "close"
+)
+
+// Do is what a check does.
+type Do struct {
+	Text string // as written: "tcp 80 to web"
+	Verb Verb
+	// Addr is the destination of ping, tcp, udp and http. It is resolved when the model is complete, again after each change.
+	Addr netip.Addr
+	Port uint16 // tcp, udp, http
+	URL  string // http: with a literal address in place of HOST
+	Argv []string
+	Held string // say, close: the connection's name
+	Send Packet // send
+}
+
+// Packet is one crafted packet of `send`.
+type Packet struct {
+	Protocol         uint8
+	Src, Dst         netip.Addr // Src is the sender's own address unless `from` says otherwise
+	SrcPort, DstPort uint16     // tcp, udp
+	ICMPType         uint8
+	ICMPCode         uint8
+	TCPFlags         uint8 // as in the header; SYN by default
+	Size             int   // bytes of payload
+	Fragment         bool  // the packet is a first fragment with more to follow
+	DontFragment     bool
+	TTL              uint8 // 64 by default
+}
+
+// Outcome is how a check ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OK          Outcome = "ok"
+	Timeout     Outcome = "timeout"
+	Refused     Outcome = "refused"
+	Reset       Outcome = "reset"
+	Unreachable Outcome = "unreachable"
+)
+
+// Expect is what a check expects.
+type Expect struct {
+	Outcome Outcome
+	Status  int     // http: exact status; 0 means any 2xx or 3xx for ok
+	Body    *string // http: exact body
+	MTU     int     // unreachable: the MTU in the ICMP error; 0 is not asserted
+	Exit    *int    // exec: exit status; nil means 0 for ok
+}

@@ -1,0 +1,179 @@
+package fabric
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+)
+
+// Network is one revision of a lab, compiled for lookups. Nothing in it changes after it is built.
+type Network struct {
+	// Attachments by index; an index that is not in use is nil.
+	Attachments []*Attachment
+	VPCs        []*VPC
+	Internet    Internet
+}
+
+// Attachment is anything that can send packets into the fabric: an ENI of an instance, or an internet host. Exactly one of ENI and
+// Host is set.
+type Attachment struct {
+	Index uint32
+	ENI   *ENI
+	Host  *Host
+}
+
+// Name is how hops call the attachment.
+func (a *Attachment) Name() string {
+	if a.ENI != nil {
+		return a.ENI.Name
+	}
+	return a.Host.Name
+}
+
+// VPC is one compiled VPC.
+type VPC struct {
+	Index      uint32 // also its domain in the flow cache
+	Generation uint32
+	Name       string
+	CIDRs      []netip.Prefix // IPv4 and IPv6
+	Resolver   netip.Addr     // the primary CIDR's base plus two
+	HasIGW     bool
+	ENIs       map[netip.Addr]*ENI // by every private IPv4 and IPv6 address
+}
+
+// Subnet is one compiled subnet.
+type Subnet struct {
+	VPC     *VPC
+	Name    string
+	CIDR    netip.Prefix
+	IPv6    netip.Prefix
+	Router4 netip.Addr
+	Router6 netip.Addr // link-local
+	Routes  *RouteTable
+	ACL     *ACL
+}
+
+// Contains reports whether addr is an address of the subnet.
+func (s *Subnet) Contains(addr netip.Addr) bool {
+	return s.CIDR.IsValid() && s.CIDR.Contains(addr) || s.IPv6.IsValid() && s.IPv6.Contains(addr)
+}
+
+// ENI is one compiled elastic network interface.
+type ENI struct {
+	Attachment      uint32
+	Name            string
+	ID              string
+	Subnet          *Subnet
+	Addrs           []netip.Addr // the primary private IPv4 first, then secondary ones and IPv6
+	Public          map[netip.Addr]netip.Addr
+	Groups          []*SecurityGroup
+	SourceDestCheck bool
+}
+
+// Owns reports whether addr is one of the interface's private addresses.
+func (e *ENI) Owns(addr netip.Addr) bool {
+	for _, a := range e.Addrs {
+		if a == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// InGroup reports whether the interface is a member of g.
+func (e *ENI) InGroup(id GroupID) bool {
+	for _, g := range e.Groups {
+		if g.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// Host is one host of the internet.
+type Host struct {
+	Attachment uint32
+	Name       string
+	Addrs      []netip.Addr
+}
+
+// Internet is what lies beyond the gateways.
+type Internet struct {
+	Hosts  map[netip.Addr]*Host
+	Public map[netip.Addr]PublicAddress // public IPv4 addresses in use
+	IPv6   *bart.Table[*VPC]            // the IPv6 space of VPCs that have an internet gateway
+	// Elastic are the public addresses that belong to the lab's account, mapped or not.
+	Elastic map[netip.Addr]bool
+	Pool    netip.Prefix // from which public addresses are drawn
+}
+
+// PublicAddress is the private side of a public IPv4 address.
+type PublicAddress struct {
+	ENI     *ENI
+	Private netip.Addr
+}
+
+// RouteTable is one compiled route table.
+type RouteTable struct {
+	Name   string
+	Routes *bart.Table[*Route]
+}
+
+// TargetKind is what a compiled route leads to.
+type TargetKind uint8
+
+// The targets.
+const (
+	ToLocal TargetKind = 1 + iota
+	ToInternetGateway
+	ToENI
+	ToBlackhole
+)
+
+// Route is one compiled route.
+type Route struct {
+	Prefix netip.Prefix
+	Kind   TargetKind
+	ENI    *ENI   // of ToENI
+	Text   string // "10.0.0.0/16 -> local", for hops
+}
+
+// GroupID is a security group's dense index in the lab.
+type GroupID uint32
+
+// SecurityGroup is one compiled security group.
+type SecurityGroup struct {
+	ID              GroupID
+	Name            string
+	Ingress, Egress []SGRule
+}
+
+// Traffic selects packets by protocol and by port or ICMP type. Bounds are inclusive.
+type Traffic struct {
+	Protocol           int16 // -1: all
+	FromPort, ToPort   uint16
+	ICMPType, ICMPCode int16 // -1: any
+}
+
+// SGRule is one compiled allow rule. It matches a peer inside one of Prefixes, or, when ByGroup is set, a peer interface in Group.
+type SGRule struct {
+	Traffic
+	Prefixes []netip.Prefix
+	ByGroup  bool
+	Group    GroupID
+	Text     string
+}
+
+// ACL is one compiled network ACL; each direction ends in an implied deny.
+type ACL struct {
+	Name            string
+	Ingress, Egress []ACLEntry // ascending by number
+}
+
+// ACLEntry is one entry of a compiled ACL.
+type ACLEntry struct {
+	Traffic
+	Allow  bool
+	Prefix netip.Prefix
+	Text   string
+}

@@ -1,0 +1,140 @@
+package flow
+
+import "fmt"
+
+// Reason says why a packet was dropped. Zero is "not dropped". Its numbers are shared with eBPF (ebpf/bpf/lib/reasons.h is
+// generated from the table below), so they are part of no file format and may change from build to build.
+type Reason uint8
+
+// The drop reasons. The text and the source of each are in its row of reasons.
+const (
+	None Reason = iota
+
+	// The guest's door: what no VPC carries.
+	VLANTagged
+	UnsupportedEthertype
+	SourceMACMismatch
+	Broadcast
+	Multicast
+	DuplicateAddressDetection
+	UnknownNeighbor
+	MalformedFrame
+
+	// Packets the engine cannot treat as a flow.
+	MalformedPacket
+	InvalidSource
+	FragmentUnsupported
+	MTUExceeded
+	TTLExpired
+
+	// The elastic network interface.
+	SourceDestCheck
+	SGRulesMismatch
+	NoTrackedConnection
+	ACLRestriction
+
+	// Routing.
+	NoRoute
+	BlackholeRoute
+	UnknownDestination
+	ServiceUnavailable
+
+	// The internet gateway and the internet.
+	IGWNoPublicIPEgress
+	IGWNoPrivateIPIngress
+	IGWDestinationRFC1918
+	IGWDestinationRFC6598
+	IGWSourceRFC1918
+	IGWSourceRFC6598
+	GatewaySpoofed
+
+	// vpclab's own limits.
+	ICMPErrorUnrelated
+	UpcallQueueFull
+	FlowTableFull
+	DeliveryFailed
+
+	numReasons
+)
+
+// ReasonStride is the number of reason counters kept for each attachment: a power of two that leaves room for new reasons.
+const ReasonStride = 64
+
+// ReasonInfo is a reason's row in the table.
+type ReasonInfo struct {
+	Reason Reason
+	Code   string // as printed and as written after `because:`
+	About  string // one sentence for people
+	Source string // where the code or the behaviour comes from
+}
+
+const (
+	reachabilityAnalyzer = "Reachability Analyzer explanation code"
+	ours                 = "vpclab"
+)
+
+var reasons = [...]ReasonInfo{
+	{None, "NONE", "The packet was not dropped.", ours},
+
+	{VLANTagged, "VLAN_TAGGED", "The frame carries a VLAN tag; a VPC carries none.", ours},
+	{UnsupportedEthertype, "UNSUPPORTED_ETHERTYPE", "The frame is neither IPv4, IPv6 nor ARP.", ours},
+	{SourceMACMismatch, "SOURCE_MAC_MISMATCH", "The frame's source MAC address is not that of the interface that sent it.", ours},
+	{Broadcast, "BROADCAST_UNSUPPORTED", "A VPC does not carry IPv4 broadcast.", "VPC user guide, subnet sizing"},
+	{Multicast, "MULTICAST_UNSUPPORTED", "A VPC does not carry multicast outside a transit gateway.", "VPC user guide, subnet sizing"},
+	{DuplicateAddressDetection, "DUPLICATE_ADDRESS_DETECTION", "The guest asks whether somebody else has its own address; nobody answers, so it may use it.", "RFC 4862, RFC 5227"},
+	{UnknownNeighbor, "UNKNOWN_NEIGHBOR", "The guest asks for an address that no interface of its subnet has; nobody answers.", ours},
+	{MalformedFrame, "MALFORMED_FRAME", "The frame is too short for the header that it announces.", ours},
+
+	{MalformedPacket, "MALFORMED_PACKET", "A header of the packet contradicts its length or its version.", ours},
+	{InvalidSource, "INVALID_SOURCE_ADDRESS", "The source is unspecified, loopback, multicast or broadcast.", "RFC 1122 section 3.2.1.3, RFC 4291"},
+	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "This version does not carry IP fragments.", ours},
+	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the gateway's MTU (1500 bytes at an internet gateway).", "EC2 user guide, network MTU"},
+	{TTLExpired, "TTL_EXPIRED", "The packet's TTL or hop limit is zero.", "RFC 791, RFC 8200"},
+
+	{SourceDestCheck, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "Source/destination check: the packet is neither from nor for an address of this interface.", reachabilityAnalyzer},
+	{SGRulesMismatch, "ENI_SG_RULES_MISMATCH", "No rule of the interface's security groups allows the packet.", reachabilityAnalyzer},
+	{NoTrackedConnection, "NO_TRACKED_CONNECTION", "A TCP packet without SYN belongs to no tracked connection: it is closed, idle for too long, or never began.", "VPC user guide, flow log records (REJECT after the connection was closed)"},
+	{ACLRestriction, "SUBNET_ACL_RESTRICTION", "A rule of the subnet's network ACL denies the packet.", reachabilityAnalyzer},
+
+	{NoRoute, "NO_ROUTE_TO_DESTINATION", "The route table has no route for the destination.", reachabilityAnalyzer},
+	{BlackholeRoute, "BAD_STATE_ROUTE", "The most specific route's target is gone (state blackhole); no shorter route is tried.", reachabilityAnalyzer},
+	{UnknownDestination, "UNKNOWN_DESTINATION", "No network interface has the destination address.", reachabilityAnalyzer},
+	{ServiceUnavailable, "VPC_SERVICE_UNAVAILABLE", "The destination is a VPC service or router address that does not answer in this lab.", ours},
+
+	{IGWNoPublicIPEgress, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "The source has no public IPv4 address, so the internet gateway cannot send the packet.", reachabilityAnalyzer},
+	{IGWNoPrivateIPIngress, "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", "The public address is mapped to no private address.", reachabilityAnalyzer},
+	{IGWDestinationRFC1918, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", "An internet gateway does not carry packets to private (RFC 1918) addresses.", reachabilityAnalyzer},
+	{IGWDestinationRFC6598, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", "An internet gateway does not carry packets to 100.64.0.0/10.", reachabilityAnalyzer},
+	{IGWSourceRFC1918, "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", "An internet gateway does not accept packets from private (RFC 1918) addresses.", reachabilityAnalyzer},
+	{IGWSourceRFC6598, "IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", "An internet gateway does not accept packets from 100.64.0.0/10.", reachabilityAnalyzer},
+	{GatewaySpoofed, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "The source address does not belong to who sent the packet.", reachabilityAnalyzer},
+
+	{ICMPErrorUnrelated, "ICMP_ERROR_UNRELATED", "The ICMP error quotes a packet that belongs to no known connection.", ours},
+	{UpcallQueueFull, "UPCALL_QUEUE_FULL", "The queue to the engine was full.", ours},
+	{FlowTableFull, "FLOW_TABLE_FULL", "The engine tracks as many flows as it may.", "EC2 user guide, conntrack_allowance_exceeded"},
+	{DeliveryFailed, "DELIVERY_FAILED", "The kernel refused the packet on its way to the guest.", ours},
+}
+
+// Reasons returns the table of all reasons, in the order of their numbers.
+func Reasons() []ReasonInfo { return reasons[:] }
+
+// Info returns the reason's row; an unknown number has the code REASON_n.
+func (r Reason) Info() ReasonInfo {
+	if int(r) < len(reasons) {
+		return reasons[r]
+	}
+	return ReasonInfo{Reason: r, Code: fmt.Sprintf("REASON_%d", r), About: "unknown reason"}
+}
+
+// String returns the reason's code.
+func (r Reason) String() string { return r.Info().Code }
+
+// ParseReason finds a reason by its code.
+func ParseReason(code string) (Reason, bool) {
+	for _, info := range reasons {
+		if info.Code == code && info.Reason != None {
+			return info.Reason, true
+		}
+	}
+	return None, false
+}
