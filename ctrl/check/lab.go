@@ -8,13 +8,17 @@ import (
 // Lab is what checks need of a running lab.
 type Lab interface {
 	// Do runs f on a locked OS thread inside the namespace of an instance or internet host. Sockets that f opens stay in that
-	// namespace and may be used anywhere afterwards; a process that f starts lives in it.
+	// namespace and may be used anywhere afterwards; a process that f starts lives in it. An f may take as long as a program
+	// lives, so calls of Do must not wait for each other.
 	Do(node scenario.Node, f func() error) error
 	// Mark is a position in the lab's journal of dropped packets.
 	Mark() uint64
 	// Drops lists the packets dropped since mark that belong to the connection that conn began as its sender sees it: in either
 	// direction, before and after address translation, and behind appliances. Oldest first.
 	Drops(mark uint64, conn flow.Tuple) []Drop
+	// Delivered reports whether a packet sent since mark with exactly the tuple conn, as its sender sees it, reached the guest that it
+	// was meant for, or a service. Packets of the opposite direction do not count.
+	Delivered(mark uint64, conn flow.Tuple) bool
 }
 
 // Drop is one dropped packet as a check tells of it.
@@ -25,15 +29,21 @@ type Drop struct {
 	Advice string   // what change would let it pass; may be empty
 }
 
+// Failed is the outcome of a check that came to an end which no other outcome describes: a program's or a server's exit or HTTP status
+// is not the expected one. No file can expect it.
+const Failed scenario.Outcome = "failed"
+
 // Result is how one check ended.
 type Result struct {
 	Check  *scenario.Check
 	Pass   bool
 	Got    scenario.Outcome
-	Detail string // what was seen beside the outcome: "status 404", "no answer within 5 s"; why a check failed
+	Detail string // one sentence: what was seen beside the outcome ("status 404"), or why the check failed
 	Reason flow.Reason
 	At     string
 	SeenAs string
 	Drops  []Drop
 	MS     float64 // real time in milliseconds
+	// Err says that the check could not be carried out at all; Got is then empty and Detail repeats it.
+	Err error
 }
