@@ -10,8 +10,9 @@ import (
 type Network struct {
 	// Attachments by index; an index that is not in use is nil.
 	Attachments []*Attachment
-	VPCs        []*VPC
-	Internet    Internet
+	// VPCs by domain index less one; a removed VPC's place is nil.
+	VPCs     []*VPC
+	Internet Internet
 }
 
 // Attachment is anything that can send packets into the fabric: an ENI of an instance, or an internet host. Exactly one of ENI and
@@ -32,7 +33,7 @@ func (a *Attachment) Name() string {
 
 // VPC is one compiled VPC.
 type VPC struct {
-	Index      uint32 // also its domain in the flow cache
+	Index      uint32 // from 1; also its domain in the flow cache
 	Generation uint32
 	Name       string
 	CIDRs      []netip.Prefix // IPv4 and IPv6
@@ -97,8 +98,10 @@ type Host struct {
 	Addrs      []netip.Addr
 }
 
-// Internet is what lies beyond the gateways.
+// Internet is what lies beyond the gateways. Its domain in the flow cache is InternetDomain.
 type Internet struct {
+	Generation uint32
+
 	Hosts  map[netip.Addr]*Host
 	Public map[netip.Addr]PublicAddress // public IPv4 addresses in use
 	IPv6   *bart.Table[*VPC]            // the IPv6 space of VPCs that have an internet gateway
@@ -106,6 +109,9 @@ type Internet struct {
 	Elastic map[netip.Addr]bool
 	Pool    netip.Prefix // from which public addresses are drawn
 }
+
+// InternetDomain is the domain of flows from or to internet hosts.
+const InternetDomain = 0
 
 // PublicAddress is the private side of a public IPv4 address.
 type PublicAddress struct {
@@ -176,4 +182,15 @@ type ACLEntry struct {
 	Allow  bool
 	Prefix netip.Prefix
 	Text   string
+}
+
+// Generation is the revision of a domain; false if there is none of that index.
+func (n *Network) Generation(domain uint32) (uint32, bool) {
+	if domain == InternetDomain {
+		return n.Internet.Generation, true
+	}
+	if i := int(domain) - 1; i < len(n.VPCs) && n.VPCs[i] != nil {
+		return n.VPCs[i].Generation, true
+	}
+	return 0, false
 }

@@ -59,19 +59,22 @@ func (t Tuple) ICMPEcho() bool {
 	return false
 }
 
-// Reply is the tuple that an answer to this packet has: addresses and ports swapped, an echo request turned into an echo reply.
+// icmpAnswers pairs the ICMP queries with their answers, both ways: echo, timestamp, address mask (RFC 792, RFC 950).
+var icmpAnswers = map[uint16]uint16{8: 0, 0: 8, 13: 14, 14: 13, 17: 18, 18: 17}
+
+// Reply is the tuple that an answer to this packet has: addresses and ports swapped, an ICMP query
+// turned into its answer and the reverse.
 func (t Tuple) Reply() Tuple {
 	t.Src, t.Dst = t.Dst, t.Src
-	switch {
-	case t.Protocol == ICMP && t.DstPort == 8:
-		t.DstPort = 0
-	case t.Protocol == ICMP && t.DstPort == 0:
-		t.DstPort = 8
-	case t.Protocol == ICMPv6 && t.DstPort == 128:
-		t.DstPort = 129
-	case t.Protocol == ICMPv6 && t.DstPort == 129:
-		t.DstPort = 128
-	case t.Protocol == ICMP || t.Protocol == ICMPv6:
+	switch t.Protocol {
+	case ICMP:
+		if answer, ok := icmpAnswers[t.DstPort]; ok {
+			t.DstPort = answer
+		}
+	case ICMPv6:
+		if t.ICMPEcho() {
+			t.DstPort ^= 128 ^ 129
+		}
 	default:
 		t.SrcPort, t.DstPort = t.DstPort, t.SrcPort
 	}

@@ -49,7 +49,6 @@ const (
 	GatewaySpoofed
 
 	// vpclab's own limits.
-	ICMPErrorUnrelated
 	UpcallQueueFull
 	FlowTableFull
 	DeliveryFailed
@@ -85,7 +84,7 @@ var reasons = [...]ReasonInfo{
 	{UnknownNeighbor, "UNKNOWN_NEIGHBOR", "The guest asks for an address that no interface of its subnet has; nobody answers.", ours},
 	{MalformedFrame, "MALFORMED_FRAME", "The frame is too short for the header that it announces.", ours},
 
-	{MalformedPacket, "MALFORMED_PACKET", "A header of the packet contradicts its length or its version.", ours},
+	{MalformedPacket, "MALFORMED_PACKET", "A header of the packet contradicts its length or its version, or an ICMP error quotes no readable packet.", ours},
 	{InvalidSource, "INVALID_SOURCE_ADDRESS", "The source is unspecified, loopback, multicast or broadcast.", "RFC 1122 section 3.2.1.3, RFC 4291"},
 	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "This version does not carry IP fragments.", ours},
 	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the gateway's MTU (1500 bytes at an internet gateway).", "EC2 user guide, network MTU"},
@@ -109,7 +108,6 @@ var reasons = [...]ReasonInfo{
 	{IGWSourceRFC6598, "IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", "An internet gateway does not accept packets from 100.64.0.0/10.", reachabilityAnalyzer},
 	{GatewaySpoofed, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "The source address does not belong to who sent the packet.", reachabilityAnalyzer},
 
-	{ICMPErrorUnrelated, "ICMP_ERROR_UNRELATED", "The ICMP error quotes a packet that belongs to no known connection.", ours},
 	{UpcallQueueFull, "UPCALL_QUEUE_FULL", "The queue to the engine was full.", ours},
 	{FlowTableFull, "FLOW_TABLE_FULL", "The engine tracks as many flows as it may.", "EC2 user guide, conntrack_allowance_exceeded"},
 	{DeliveryFailed, "DELIVERY_FAILED", "The kernel refused the packet on its way to the guest.", ours},

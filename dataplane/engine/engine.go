@@ -1,0 +1,358 @@
+package engine
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	"github.com/vpclab/vpclab/dataplane/flow"
+	"github.com/vpclab/vpclab/dataplane/packet"
+)
+
+// Offloader is the fast path as the engine needs it. What it holds is a cache: it may lose entries at any time.
+type Offloader interface {
+	Install(flow.Key, flow.Entry) error
+	Evict(...flow.Key) error
+	SetGeneration(domain, generation uint32) error
+}
+
+// Config is what an engine is made of.
+type Config struct {
+	Network *fabric.Network
+	Memory  flow.Memory
+	Offload Offloader // nil: every packet is decided here
+	Rate    float64   // lab time per real time; 0: lab time stands still
+}
+
+// Engine is the slow path and the owner of all connection state. Its methods may be called from any goroutine; times are monotonic
+// nanoseconds and must not run backwards.
+type Engine struct {
+	offload Offloader
+	rate    float64
+
+	mu        sync.Mutex
+	net       *fabric.Network
+	mem       flow.Memory
+	flows     map[flow.Key]*record
+	records   roster[record]
+	tracks    map[trackKey]*track
+	tracking  roster[track]
+	pairs     slotPairs
+	halves    map[uint32]half
+	delivered map[uint32]Count // by sender, of flows that are gone and of packets that are no flow
+	journal   journal
+	now       int64 // of the call in progress
+	path      fabric.Path
+
+	offloadFailures uint64
+}
+
+// Count is a number of wire packets and their IP bytes.
+type Count struct{ Packets, Bytes uint64 }
+
+// dropTTL is for how long, in real time, a refused flow is dropped without asking again.
+const dropTTL = time.Second
+
+// recheck is for how long, in real time, a flow found alive is taken to be alive.
+const recheck = 50 * time.Millisecond
+
+// reinstall is how long the engine waits before it gives the fast path an entry again that still does not hit: packets queued
+// before the first installation are not a reason.
+const reinstall = 10 * time.Millisecond
+
+// New makes an engine and tells the fast path the network's generations.
+func New(c Config) (*Engine, error) {
+	e := &Engine{
+		offload: c.Offload, rate: c.Rate, net: c.Network, mem: c.Memory,
+		flows:     map[flow.Key]*record{},
+		records:   roster[record]{at: func(r *record) *int { return &r.position }},
+		tracks:    map[trackKey]*track{},
+		tracking:  roster[track]{at: func(t *track) *int { return &t.position }},
+		pairs:     newSlotPairs(len(c.Memory.Slots)),
+		halves:    map[uint32]half{},
+		delivered: map[uint32]Count{},
+	}
+	return e, e.publishGenerations()
+}
+
+// Handle decides a batch of IP packets sent by one attachment, edits them in place, and sets out[i] to the attachment that packet i
+// goes to, or to 0 if it is dropped.
+func (e *Engine) Handle(now int64, from uint32, packets [][]byte, out []uint32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now = now
+	for i, b := range packets {
+		out[i] = e.decide(from, b)
+	}
+}
+
+// decide is the life of one packet in the engine.
+func (e *Engine) decide(from uint32, b []byte) uint32 {
+	att := e.attachment(from)
+	var info packet.Info
+	switch {
+	case att == nil:
+		e.countDrop(from, flow.DeliveryFailed, len(b))
+		return 0
+	case !packet.Decode(b, &info):
+		e.countDrop(from, flow.MalformedPacket, len(b))
+		return 0
+	case info.TTL == 0:
+		e.countDrop(from, flow.TTLExpired, info.Length)
+		return 0
+	case info.Fragment:
+		e.refuse(att, info.Tuple, info.Length, flow.FragmentUnsupported)
+		return 0
+	case info.ICMPError:
+		return e.decideError(att, b, &info)
+	}
+	r := e.lookup(att, &info)
+	if r == nil {
+		return 0
+	}
+	if r.entry.Verdict == flow.Deliver && r.entry.MTU != 0 && info.Length > int(r.entry.MTU) {
+		return e.decideOnce(att, b, &info, nil)
+	}
+	e.mem.Slots[r.slot].Add(1, uint64(info.Length), info.TCPFlags, e.now)
+	e.offloadPair(r, &info)
+	if r.entry.Verdict == flow.Drop {
+		e.mem.Drop(from, r.entry.Reason).Add(1, uint64(info.Length))
+		return 0
+	}
+	packet.Rewrite(b, &info, r.entry.Rewrite)
+	return r.entry.Out
+}
+
+// lookup returns the packet's flow with a decision that holds now; nil if the packet was dropped without one.
+func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
+	key := flow.Key{Attachment: att.Index, Tuple: info.Tuple}
+	r := e.flows[key]
+	if r != nil && info.Tuple.Protocol == flow.TCP && info.TCPFlags&(flow.SYN|flow.ACK) == flow.SYN && e.stateOf(r, e.now) != flow.Opening {
+		// A SYN begins a new connection on ports that an old one used.
+		e.forgetPair(r)
+		r = nil
+	}
+	if r != nil && e.current(r) {
+		return r
+	}
+	p := walked(info)
+	e.net.Walk(p, att, e, &e.path)
+	return e.settle(r, key, &p)
+}
+
+// walked is what the walk looks at.
+func walked(info *packet.Info) fabric.Packet {
+	return fabric.Packet{Tuple: info.Tuple, Length: info.Length, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode}
+}
+
+// current reports whether a record's decision holds: its VPCs are as they were, and every interface that tracks it still does.
+func (e *Engine) current(r *record) bool {
+	switch {
+	case r.entry.Verdict == 0 || !e.upToDate(r.entry.Domains):
+		return false
+	case r.entry.Verdict == flow.Drop:
+		return e.now < r.entry.Expires
+	case e.now-r.checked < int64(recheck):
+		return true
+	}
+	for _, t := range r.tracks {
+		if !e.alive(t) {
+			return false
+		}
+	}
+	r.checked = e.now
+	return true
+}
+
+func (e *Engine) upToDate(domains [2]flow.Domain) bool {
+	for _, d := range domains {
+		if g, ok := e.net.Generation(d.Index); !ok || g != d.Generation {
+			return false
+		}
+	}
+	return true
+}
+
+// settle turns the walk in e.path into the flow's record: tracks what is to be tracked, caches the decision, predicts the answer.
+func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
+	path := &e.path
+	if path.Verdict == flow.Drop {
+		e.journal.add(e.now, key, path)
+	}
+	if r != nil && r.entry.Verdict != 0 && (r.entry.Verdict != path.Verdict || r.entry.Reason != path.Reason) {
+		e.forget(r)
+		r = nil
+	}
+	if r == nil && (path.Verdict == flow.Deliver || !e.pairs.scarce()) {
+		r, _ = e.newRecord(key, e.now)
+	}
+	if r == nil {
+		reason := path.Reason
+		if path.Verdict == flow.Deliver {
+			reason = flow.FlowTableFull
+			path.Verdict, path.Reason = flow.Drop, reason
+			e.journal.add(e.now, key, path)
+		}
+		e.countDrop(key.Attachment, reason, p.Length)
+		return nil
+	}
+	e.decideRecord(r, p)
+	if path.Verdict == flow.Deliver {
+		e.predict(r)
+	}
+	return r
+}
+
+// decideRecord writes the walk's result into the record and lets the interfaces on the way remember it.
+func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
+	path := &e.path
+	r.arrives = path.Tuple
+	r.checked = e.now
+	r.installed = 0
+	r.entry = flow.Entry{
+		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
+		Domains: path.Domains, Rewrite: path.Rewrite,
+	}
+	if path.Verdict == flow.Drop {
+		r.entry.Expires = e.now + int64(dropTTL)
+	} else if e.rate > 0 {
+		for i, limit := range flow.DefaultTimeouts(r.key.Protocol) {
+			r.entry.Idle[i] = time.Duration(float64(limit) / e.rate)
+		}
+	}
+	for i := range path.Taps() {
+		e.remember(&path.Taps()[i], r, p)
+	}
+}
+
+// predict walks the answer to a delivered flow before it comes, so that it finds its entry. A refused answer is only noted: when it
+// really comes it is walked again, and its drop is told.
+func (e *Engine) predict(r *record) {
+	out := e.attachment(r.entry.Out)
+	if out == nil {
+		return
+	}
+	reply := e.expect(r, out.Index, e.now)
+	if reply == nil || reply.entry.Verdict != 0 && e.current(reply) {
+		return
+	}
+	p := reply.packet()
+	e.net.Walk(p, out, e, &e.path)
+	if e.path.Verdict == flow.Deliver {
+		e.decideRecord(reply, &p)
+	}
+}
+
+// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered.
+func (e *Engine) offloadPair(r *record, info *packet.Info) {
+	if e.offload == nil || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
+		return
+	}
+	if r.peer != nil && r.peer.entry.Verdict == flow.Deliver {
+		e.install(r.peer)
+	}
+	e.install(r)
+}
+
+func (e *Engine) install(r *record) {
+	if r.installed != 0 && e.now-r.installed < int64(reinstall) {
+		return
+	}
+	if err := e.offload.Install(r.key, r.entry); err != nil {
+		e.offloadFailures++
+		return
+	}
+	r.installed = e.now
+}
+
+func (e *Engine) evict(r *record) {
+	if r.installed == 0 {
+		return
+	}
+	r.installed = 0
+	if err := e.offload.Evict(r.key); err != nil {
+		e.offloadFailures++
+	}
+}
+
+// offloadable reports whether the fast path can recognise the packet's flow.
+func offloadable(info *packet.Info) bool {
+	t := &info.Tuple
+	if t.Protocol == flow.ICMP || t.Protocol == flow.ICMPv6 {
+		return !info.Options && t.ICMPEcho()
+	}
+	return !info.Options
+}
+
+// decideError walks an ICMP error as part of the connection that it quotes.
+func (e *Engine) decideError(att *fabric.Attachment, b []byte, info *packet.Info) uint32 {
+	var quoted packet.Info
+	if !packet.Quoted(b, info, &quoted) {
+		e.countDrop(att.Index, flow.MalformedPacket, info.Length)
+		return 0
+	}
+	return e.decideOnce(att, b, info, &quoted)
+}
+
+// decideOnce walks and applies one packet without caching the decision.
+func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *packet.Info) uint32 {
+	p := walked(info)
+	if quoted != nil {
+		p.Error, p.Quoted = true, quoted.Tuple
+	}
+	e.net.Walk(p, att, e, &e.path)
+	if e.path.Verdict == flow.Drop {
+		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: conversation(&p)}, &e.path)
+		e.countDrop(att.Index, e.path.Reason, info.Length)
+		return 0
+	}
+	if quoted != nil {
+		packet.RewriteQuoted(b, info, quoted, e.path.Quote)
+	}
+	packet.Rewrite(b, info, e.path.Rewrite)
+	t := e.delivered[att.Index]
+	e.delivered[att.Index] = Count{t.Packets + 1, t.Bytes + uint64(info.Length)}
+	return e.path.Out
+}
+
+// conversation is the tuple under which people look for a packet: an ICMP error belongs to the connection that it quotes.
+func conversation(p *fabric.Packet) flow.Tuple {
+	if p.Error {
+		return p.Quoted
+	}
+	return p.Tuple
+}
+
+// refuse drops a packet before the walk, at the sender's own hop.
+func (e *Engine) refuse(att *fabric.Attachment, t flow.Tuple, length int, r flow.Reason) {
+	e.net.Refuse(t, att, r, &e.path)
+	e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: t}, &e.path)
+	e.countDrop(att.Index, r, length)
+}
+
+func (e *Engine) countDrop(attachment uint32, r flow.Reason, length int) {
+	if int(attachment)*flow.ReasonStride < len(e.mem.Drops) {
+		e.mem.Drop(attachment, r).Add(1, uint64(length))
+	}
+}
+
+func (e *Engine) attachment(index uint32) *fabric.Attachment {
+	if int(index) >= len(e.net.Attachments) {
+		return nil
+	}
+	return e.net.Attachments[index]
+}
+
+func (e *Engine) publishGenerations() error {
+	if e.offload == nil {
+		return nil
+	}
+	errs := []error{e.offload.SetGeneration(fabric.InternetDomain, e.net.Internet.Generation)}
+	for _, v := range e.net.VPCs {
+		if v != nil {
+			errs = append(errs, e.offload.SetGeneration(v.Index, v.Generation))
+		}
+	}
+	return errors.Join(errs...)
+}

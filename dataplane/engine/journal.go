@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// journalSize bounds how many drops are told in full; older ones are only counted.
+const journalSize = 1024
+
+// Drop is one dropped packet in the journal.
+type Drop struct {
+	At   int64    // monotonic nanoseconds
+	Key  flow.Key // as it was sent; an ICMP error under the connection that it quotes
+	Path fabric.Path
+}
+
+// journal keeps the latest drops that were decided by a walk. Repetitions that the cache answers are not in it.
+type journal struct {
+	ring []*Drop
+	next int
+}
+
+func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
+	d := &Drop{At: now, Key: key, Path: *path}
+	if len(j.ring) < journalSize {
+		j.ring = append(j.ring, d)
+		return
+	}
+	j.ring[j.next] = d
+	j.next = (j.next + 1) % journalSize
+}
+
+// since lists the drops at or after a time, oldest first.
+func (j *journal) since(mark int64) []*Drop {
+	var drops []*Drop
+	for i := range j.ring {
+		if d := j.ring[(j.next+i)%len(j.ring)]; d.At >= mark {
+			drops = append(drops, d)
+		}
+	}
+	return drops
+}
+
+// Mark forgets the cached refusals, so that the next packet of each is walked and told again, and returns now as the time from
+// which Drops and Delivered look.
+func (e *Engine) Mark(now int64) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now = now
+	for i := len(e.records.members); i > 0; {
+		i = e.records.backwards(i, len(e.records.members), func(r *record) {
+			if r.entry.Verdict == flow.Drop {
+				e.forget(r)
+			}
+		})
+	}
+	return now
+}
+
+// Drops lists the packets dropped since mark that belong to the connection which began with tuple, as its sender sees it: either
+// direction, before and after address translation, behind appliances. Oldest first.
+func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	family := e.family(tuple)
+	var drops []Drop
+	for _, d := range e.journal.since(mark) {
+		if family[d.Key.Tuple] || family[d.Path.Tuple] {
+			drops = append(drops, *d)
+		}
+	}
+	return drops
+}
+
+// Delivered reports whether a packet that went the way of tuple has reached the owner of its destination since mark.
+func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	family := e.family(tuple)
+	for _, r := range e.records.members {
+		if r.entry.Verdict != flow.Deliver || !family[r.key.Tuple] || r.slot&1 != 0 {
+			continue
+		}
+		to := e.attachment(r.entry.Out)
+		if to == nil || to.ENI != nil && !to.ENI.Owns(r.arrives.DstAddr()) {
+			continue
+		}
+		if int64(e.mem.Slots[r.slot].Read().Last) >= mark {
+			return true
+		}
+	}
+	return false
+}
+
+// family is the set of tuples under which the packets of one connection appear: the given one, its translations, and the answers to all
+// of them.
+func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
+	set := map[flow.Tuple]bool{tuple: true, tuple.Reply(): true}
+	for grown := true; grown; {
+		grown = false
+		for _, r := range e.records.members {
+			if r.entry.Verdict == 0 || set[r.key.Tuple] == set[r.arrives] {
+				continue
+			}
+			for _, t := range []flow.Tuple{r.key.Tuple, r.arrives} {
+				set[t], set[t.Reply()] = true, true
+			}
+			grown = true
+		}
+	}
+	return set
+}

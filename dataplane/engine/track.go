@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// trackKey is a connection as one interface knows it, the same for both directions.
+type trackKey struct {
+	attachment            uint32
+	local, remote         [16]byte
+	localPort, remotePort uint16 // ICMP: the identifier and the query's type
+	protocol              uint8
+	localAsks             bool // ICMP: tells apart two pings that cross each other with one identifier
+}
+
+// trackKeyOf turns a packet's tuple, as the interface sees it pass in direction d, into the connection's key.
+func trackKeyOf(eni *fabric.ENI, d fabric.Direction, t flow.Tuple) trackKey {
+	k := trackKey{attachment: eni.Attachment, protocol: t.Protocol}
+	if t.Protocol == flow.ICMP || t.Protocol == flow.ICMPv6 {
+		asks := !isAnswer(t)
+		if !asks {
+			t = t.Reply()
+			d = opposite(d)
+		}
+		k.localAsks = d == fabric.Egress
+		k.localPort, k.remotePort = t.SrcPort, t.DstPort
+	} else {
+		k.localPort, k.remotePort = t.SrcPort, t.DstPort
+		if d == fabric.Ingress {
+			k.localPort, k.remotePort = t.DstPort, t.SrcPort
+		}
+	}
+	k.local, k.remote = t.Src, t.Dst
+	if d == fabric.Ingress {
+		k.local, k.remote = t.Dst, t.Src
+	}
+	return k
+}
+
+func opposite(d fabric.Direction) fabric.Direction { return fabric.Egress + fabric.Ingress - d }
+
+// isAnswer reports whether an ICMP message answers another one.
+func isAnswer(t flow.Tuple) bool {
+	if t.Protocol == flow.ICMPv6 {
+		return t.DstPort == 129
+	}
+	return t.DstPort == 0 || t.DstPort == 14 || t.DstPort == 18
+}
+
+// track is what one interface's security groups remember of one connection.
+type track struct {
+	key      trackKey
+	origin   fabric.Direction // of the connection's first packet
+	tracked  bool
+	gone     bool             // no longer in the table; its flows must be walked again
+	flows    [2][]*record     // by direction, the flows that pass the interface
+	past     [2]flow.Counters // by direction, what flows that ended had counted
+	idle     idleness
+	position int
+}
+
+// idleness measures in lab time how long nothing happened. Counters stamp monotonic time, and the lab's clock may have jumped since.
+type idleness struct {
+	last   int64         // monotonic time of the last activity known
+	jumped time.Duration // lab time that `advance` added since
+}
+
+// since returns the lab time that has passed at now since the activity at last; rate is lab time per real time.
+func (i *idleness) since(last, now int64, rate float64) time.Duration {
+	if last > i.last {
+		i.last, i.jumped = last, 0
+	}
+	return time.Duration(float64(now-i.last)*rate) + i.jumped
+}
+
+// counters sums one direction of the connection.
+func (t *track) counters(d fabric.Direction, mem flow.Memory) flow.Counters {
+	sum := t.past[d]
+	for _, r := range t.flows[d] {
+		sum = merge(sum, mem.Slots[r.slot].Read())
+	}
+	return sum
+}
+
+func merge(a, b flow.Counters) flow.Counters {
+	a.Packets += b.Packets
+	a.Bytes += b.Bytes
+	a.Flags |= b.Flags
+	a.Last = max(a.Last, b.Last)
+	return a
+}
+
+// state is how far the connection is and for how long it has been idle.
+func (t *track) state(mem flow.Memory, now int64, rate float64) (flow.State, time.Duration) {
+	out, in := t.counters(fabric.Egress, mem), t.counters(fabric.Ingress, mem)
+	return flow.StateOf(t.key.protocol, out, in), t.idle.since(int64(max(out.Last, in.Last)), now, rate)
+}
+
+func (t *track) attach(d fabric.Direction, r *record) {
+	for _, have := range t.flows[d] {
+		if have == r {
+			return
+		}
+	}
+	t.flows[d] = append(t.flows[d], r)
+	r.tracks = append(r.tracks, t)
+}
+
+// detach forgets a flow that ends, keeping what it had counted.
+func (t *track) detach(r *record, last flow.Counters) {
+	for d := range t.flows {
+		for i, have := range t.flows[d] {
+			if have == r {
+				t.flows[d] = append(t.flows[d][:i], t.flows[d][i+1:]...)
+				t.past[d] = merge(t.past[d], last)
+				break
+			}
+		}
+	}
+}
+
+// alive reports whether a track still stands, and ends it when it has been idle for too long.
+func (e *Engine) alive(t *track) bool {
+	if t.gone {
+		return false
+	}
+	state, idle := t.state(e.mem, e.now, e.rate)
+	if idle <= flow.DefaultTimeouts(t.key.protocol)[state] {
+		return true
+	}
+	e.untrack(t)
+	return false
+}
+
+// untrack ends a track. Its flows find out when they are next checked.
+func (e *Engine) untrack(t *track) {
+	t.gone = true
+	e.tracking.remove(t)
+	delete(e.tracks, t.key)
+	for d := range t.flows {
+		for _, r := range t.flows[d] {
+			r.checked = 0
+			e.evict(r)
+		}
+	}
+}
+
+// Recall implements fabric.Tracker.
+func (e *Engine) Recall(eni *fabric.ENI, d fabric.Direction, p *fabric.Packet) fabric.Memory {
+	tuple, way := p.Tuple, d
+	if p.Error {
+		// The quoted packet went the other way.
+		tuple, way = p.Quoted, opposite(d)
+	}
+	t := e.tracks[trackKeyOf(eni, way, tuple)]
+	switch {
+	case t == nil || !e.alive(t):
+		return fabric.Unknown
+	case p.Error:
+		return fabric.Tracked
+	case e.begins(t, d, p):
+		return fabric.Unknown
+	case t.tracked:
+		return fabric.Tracked
+	case d == t.origin:
+		return fabric.UntrackedForward
+	}
+	return fabric.UntrackedReply
+}
+
+// begins reports whether a packet begins a new connection on the addresses and ports of a known one: a SYN that is no repetition of the
+// first.
+func (e *Engine) begins(t *track, d fabric.Direction, p *fabric.Packet) bool {
+	if p.Tuple.Protocol != flow.TCP || p.TCPFlags&(flow.SYN|flow.ACK) != flow.SYN {
+		return false
+	}
+	state, _ := t.state(e.mem, e.now, e.rate)
+	return d != t.origin || state != flow.Opening
+}
+
+// remember does at an interface what the walk noted there.
+func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
+	if !tap.Accept {
+		return
+	}
+	key := trackKeyOf(tap.ENI, tap.Direction, tap.Tuple)
+	t := e.tracks[key]
+	if t != nil && tap.Note != fabric.NothingNew && e.begins(t, tap.Direction, p) {
+		e.untrack(t)
+		t = nil
+	}
+	if t == nil {
+		if tap.Note == fabric.NothingNew {
+			return
+		}
+		t = &track{key: key, origin: tap.Direction, idle: idleness{last: e.now}}
+		e.tracks[key] = t
+		e.tracking.add(t)
+	}
+	t.tracked = t.tracked || tap.Note == fabric.BeginTracked
+	t.attach(tap.Direction, r)
+}

@@ -1,0 +1,234 @@
+package fabric
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// Packet is what the walk looks at. Tuple and Quoted are as the sender sees them.
+type Packet struct {
+	Tuple              flow.Tuple
+	Length             int   // IP packet length in bytes
+	TCPFlags           uint8 // of a TCP packet
+	ICMPType, ICMPCode uint8 // of an ICMP or ICMPv6 packet
+	// Quoted is the packet that an ICMP error quotes; Error says whether there is one.
+	Error  bool
+	Quoted flow.Tuple
+}
+
+// opensTCP reports whether the packet asks for a new TCP connection.
+func (p *Packet) opensTCP() bool { return p.TCPFlags&(flow.SYN|flow.ACK) == flow.SYN }
+
+// Direction is seen from the interface: Egress leaves it, Ingress arrives at it.
+type Direction uint8
+
+// The directions.
+const (
+	Egress Direction = iota
+	Ingress
+)
+
+// String returns the flow-log word.
+func (d Direction) String() string {
+	if d == Egress {
+		return "egress"
+	}
+	return "ingress"
+}
+
+// Memory is what a network interface's security groups remember of a connection.
+type Memory uint8
+
+// What can be remembered. A tracked connection passes without a rule; an untracked one needs a rule for every packet, in both
+// directions (EC2 user guide, security group connection tracking).
+const (
+	Unknown          Memory = iota // no such connection
+	Tracked                        // it is tracked
+	UntrackedForward               // it is known, not tracked; the packet goes the way of its first one
+	UntrackedReply                 // it is known, not tracked; the packet answers
+)
+
+// Tracker answers what the security groups of an interface remember of the connection that a packet belongs to, as the packet is
+// when it passes the interface.
+type Tracker interface {
+	Recall(eni *ENI, d Direction, p *Packet) Memory
+}
+
+// Forgetful is a Tracker that remembers nothing: every packet is judged as the first of its connection.
+type Forgetful struct{}
+
+// Recall implements Tracker.
+func (Forgetful) Recall(*ENI, Direction, *Packet) Memory { return Unknown }
+
+// Note is what an interface has to remember after the packet passed its groups.
+type Note uint8
+
+// The notes.
+const (
+	NothingNew   Note = iota // what was remembered holds
+	BeginTracked             // a new connection, tracked
+	BeginUntracked
+)
+
+// Tap is one interface that the packet passed or was refused at, which is also one line of that interface's flow log.
+type Tap struct {
+	ENI         *ENI
+	Direction   Direction
+	Tuple       flow.Tuple // as this interface saw the packet
+	Accept      bool       // false: its groups or its subnet's ACL refused the packet (REJECT)
+	TrafficPath uint8      // flow-log field traffic-path; 0 when it does not apply
+	Note        Note
+}
+
+// The traffic-path values in use (VPC user guide, flow log records).
+const (
+	PathSameVPC         = 1
+	PathInternetGateway = 8
+)
+
+// HopKind is a station of the walk.
+type HopKind uint8
+
+// The stations, in the order in which packets meet them.
+const (
+	HopSend HopKind = iota
+	HopService
+	HopSourceCheck
+	HopSGOut
+	HopACLOut
+	HopRoute
+	HopIGWOut
+	HopInternet
+	HopIGWIn
+	HopACLIn
+	HopDestCheck
+	HopSGIn
+	HopDeliver
+)
+
+var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "igw", "internet", "igw", "acl-in",
+	"dest-check", "sg-in", "deliver"}
+
+// Hop is one station with what the packet matched there. Which of the pointers are set depends on Kind; a refused hop has none of
+// them when nothing matched.
+type Hop struct {
+	Kind    HopKind
+	Where   string // the interface or host
+	Subnet  *Subnet
+	SG      *SGRule
+	ACL     *ACLEntry
+	Route   *Route
+	Tracked bool // passed its groups because the connection is tracked
+	Tuple   flow.Tuple
+	Reason  flow.Reason // why the packet ended here; None when it went on
+}
+
+// At names the hop as `at:` does: "web/sg-in", "igw".
+func (h *Hop) At() string {
+	switch h.Kind {
+	case HopIGWOut, HopIGWIn, HopInternet:
+		return hopNames[h.Kind]
+	}
+	return h.Where + "/" + hopNames[h.Kind]
+}
+
+// String is the hop's line for people.
+func (h *Hop) String() string {
+	line := h.At() + ": " + h.detail()
+	if h.Reason != flow.None {
+		line += " -- " + h.Reason.String()
+	}
+	return line
+}
+
+func (h *Hop) detail() string {
+	switch h.Kind {
+	case HopSend, HopDeliver:
+		return h.Tuple.String()
+	case HopService:
+		return h.Tuple.DstAddr().String() + " is a VPC service or router address"
+	case HopSourceCheck:
+		return h.Tuple.SrcAddr().String() + " is not an address of " + h.Where
+	case HopDestCheck:
+		return h.Tuple.DstAddr().String() + " is not an address of " + h.Where
+	case HopSGOut, HopSGIn:
+		switch {
+		case h.Tracked:
+			return "tracked connection"
+		case h.SG != nil:
+			return h.SG.Text
+		case h.Reason == flow.NoTrackedConnection:
+			return "no such connection is tracked"
+		}
+		return "no rule matches"
+	case HopACLOut, HopACLIn:
+		if h.ACL != nil {
+			return fmt.Sprintf("acl %s, %s", h.Subnet.ACL.Name, h.ACL.Text)
+		}
+		return fmt.Sprintf("acl %s, * deny (no entry matches)", h.Subnet.ACL.Name)
+	case HopRoute:
+		switch {
+		case h.Route != nil:
+			return fmt.Sprintf("table %s, %s", h.Subnet.Routes.Name, h.Route.Text)
+		case h.Reason == flow.UnknownDestination:
+			return fmt.Sprintf("same subnet (%s), nobody has %s", h.Subnet.Name, h.Tuple.DstAddr())
+		}
+		return fmt.Sprintf("table %s, nothing matches %s", h.Subnet.Routes.Name, h.Tuple.DstAddr())
+	case HopIGWOut, HopIGWIn, HopInternet:
+		return h.Tuple.String()
+	}
+	return ""
+}
+
+const (
+	maxHops = 24
+	maxTaps = 8
+)
+
+// Path is the result of a walk: what becomes of the packet, why, and whom it passed. Drop counters, traces, checks and flow logs all
+// read this one object.
+type Path struct {
+	Verdict flow.Verdict
+	Reason  flow.Reason
+	Out     uint32       // attachment, for Deliver
+	Rewrite flow.Rewrite // for the packet
+	Quote   flow.Rewrite // for the packet quoted by an ICMP error
+	MTU     uint16       // the smallest gateway MTU on the way; 0: none below the interface's
+	Domains [2]flow.Domain
+	// Tuple is the packet as it was last seen: at the receiver, or where it was dropped.
+	Tuple flow.Tuple
+
+	hops    [maxHops]Hop
+	taps    [maxTaps]Tap
+	numHops int
+	numTaps int
+}
+
+// Hops are the stations, in order; the last one of a drop has its Reason.
+func (p *Path) Hops() []Hop { return p.hops[:p.numHops] }
+
+// Taps are the interfaces passed, in order.
+func (p *Path) Taps() []Tap { return p.taps[:p.numTaps] }
+
+// At is the name of the hop where a dropped packet ended, and "" for a delivered one.
+func (p *Path) At() string {
+	if p.Verdict != flow.Drop || p.numHops == 0 {
+		return ""
+	}
+	return p.hops[p.numHops-1].At()
+}
+
+// Lines are the hops for people.
+func (p *Path) Lines() []string {
+	lines := make([]string, 0, p.numHops)
+	for i := range p.Hops() {
+		lines = append(lines, p.hops[i].String())
+	}
+	return lines
+}
+
+func privateRFC1918(a netip.Addr) bool { return a.Is4() && a.IsPrivate() }
+
+var rfc6598 = netip.MustParsePrefix("100.64.0.0/10")

@@ -1,0 +1,356 @@
+package fabric
+
+import (
+	"net/netip"
+
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// InternetGatewayMTU is the largest IP packet, in bytes, that crosses an internet gateway (EC2 user guide, network MTU).
+const InternetGatewayMTU = 1500
+
+// Walk carries one packet through the network as AWS would and writes what happened to path. It starts at the attachment that
+// sent the packet and ends where the packet is delivered or dropped.
+func (n *Network) Walk(p Packet, from *Attachment, tracker Tracker, path *Path) {
+	path.numHops, path.numTaps = 0, 0
+	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, 0
+	path.Domains = [2]flow.Domain{}
+	w := walk{net: n, packet: p, tracker: tracker, path: path, sender: from.ENI}
+	w.hop(Hop{Kind: HopSend, Where: from.Name()})
+	if from.ENI != nil {
+		w.domain(from.ENI.Subnet.VPC.Index, from.ENI.Subnet.VPC.Generation)
+		w.leave(from.ENI)
+	} else {
+		w.domain(InternetDomain, n.Internet.Generation)
+		w.leaveHost(from.Host)
+	}
+	path.Tuple = w.packet.Tuple
+	path.Rewrite = rewriteBetween(p.Tuple, w.packet.Tuple)
+	path.Quote = rewriteBetween(p.Quoted, w.packet.Quoted)
+}
+
+// Refuse writes the path of a packet that is dropped where it was sent, before any rule.
+func (n *Network) Refuse(t flow.Tuple, from *Attachment, r flow.Reason, path *Path) {
+	*path = Path{Tuple: t}
+	w := walk{net: n, packet: Packet{Tuple: t}, path: path}
+	w.drop(Hop{Kind: HopSend, Where: from.Name()}, r)
+}
+
+// walk is one packet on its way. Its stages either end the path or call the next stage.
+type walk struct {
+	net     *Network
+	packet  Packet // as it is now, after the translations so far
+	tracker Tracker
+	path    *Path
+	sender  *ENI // who really sent it; nil for an internet host
+}
+
+func (w *walk) src() netip.Addr { return w.packet.Tuple.SrcAddr() }
+func (w *walk) dst() netip.Addr { return w.packet.Tuple.DstAddr() }
+
+func (w *walk) hop(h Hop) {
+	if w.path.numHops == maxHops {
+		return
+	}
+	h.Tuple = w.packet.Tuple
+	w.path.hops[w.path.numHops] = h
+	w.path.numHops++
+}
+
+// drop ends the path at a hop.
+func (w *walk) drop(h Hop, r flow.Reason) {
+	h.Reason = r
+	w.hop(h)
+	w.path.Verdict, w.path.Reason = flow.Drop, r
+}
+
+func (w *walk) deliver(where string, attachment uint32) {
+	w.hop(Hop{Kind: HopDeliver, Where: where})
+	w.path.Verdict, w.path.Out = flow.Deliver, attachment
+}
+
+func (w *walk) tap(e *ENI, d Direction, accept bool, note Note) *Tap {
+	if w.path.numTaps == maxTaps {
+		return &Tap{}
+	}
+	t := &w.path.taps[w.path.numTaps]
+	*t = Tap{ENI: e, Direction: d, Tuple: w.packet.Tuple, Accept: accept, Note: note}
+	w.path.numTaps++
+	return t
+}
+
+// domain remembers on whose revision the path depends: that of the VPC where it began and that of the one where it ended.
+func (w *walk) domain(index, generation uint32) {
+	d := flow.Domain{Index: index, Generation: generation}
+	if w.path.numHops <= 1 {
+		w.path.Domains = [2]flow.Domain{d, d}
+		return
+	}
+	w.path.Domains[1] = d
+}
+
+// leave is a packet that goes out of an interface: services, source check, groups, then its own subnet or the router.
+func (w *walk) leave(e *ENI) {
+	if w.toService(e.Subnet) {
+		w.drop(Hop{Kind: HopService, Where: e.Name}, flow.ServiceUnavailable)
+		return
+	}
+	if !validSource(w.src()) {
+		w.drop(Hop{Kind: HopSourceCheck, Where: e.Name}, flow.InvalidSource)
+		return
+	}
+	if e.SourceDestCheck && !e.Owns(w.src()) {
+		w.drop(Hop{Kind: HopSourceCheck, Where: e.Name}, flow.SourceDestCheck)
+		return
+	}
+	note, ok := w.groups(e, Egress)
+	if !ok {
+		w.tap(e, Egress, false, NothingNew)
+		return
+	}
+	if e.Subnet.Contains(w.dst()) {
+		w.tap(e, Egress, true, note).TrafficPath = PathSameVPC
+		w.sameSubnet(e)
+		return
+	}
+	ok = w.acl(e, Egress)
+	tap := w.tap(e, Egress, ok, note)
+	if !ok {
+		return
+	}
+	w.route(e, tap)
+}
+
+// toService reports whether the destination is answered by the VPC itself: link-local services, the resolver, the router.
+func (w *walk) toService(s *Subnet) bool {
+	dst := w.dst()
+	return dst.IsLinkLocalUnicast() || vpcServices6.Contains(dst) || dst == s.VPC.Resolver || dst == s.Router4
+}
+
+// vpcServices6 is the IPv6 space of the instance metadata, time and DNS services; no route reaches into it (VPC user guide,
+// subnet route tables).
+var vpcServices6 = netip.MustParsePrefix("fd00:ec2::/32")
+
+func validSource(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// sameSubnet delivers at layer 2: no ACL, no route table.
+func (w *walk) sameSubnet(e *ENI) {
+	d := e.Subnet.VPC.ENIs[w.dst()]
+	if d == nil {
+		w.drop(Hop{Kind: HopRoute, Where: e.Name, Subnet: e.Subnet}, flow.UnknownDestination)
+		return
+	}
+	w.arrive(d, false)
+}
+
+// route asks the subnet's route table; tap is the packet's departure.
+func (w *walk) route(e *ENI, tap *Tap) {
+	s := e.Subnet
+	hop := Hop{Kind: HopRoute, Where: e.Name, Subnet: s}
+	r, ok := s.Routes.Routes.Lookup(w.dst())
+	if !ok {
+		w.drop(hop, flow.NoRoute)
+		return
+	}
+	hop.Route = r
+	switch r.Kind {
+	case ToLocal:
+		tap.TrafficPath = PathSameVPC
+		d := s.VPC.ENIs[w.dst()]
+		if d == nil {
+			w.drop(hop, flow.UnknownDestination)
+			return
+		}
+		w.hop(hop)
+		w.arrive(d, d.Subnet != s)
+	case ToENI:
+		tap.TrafficPath = PathSameVPC
+		w.hop(hop)
+		w.arrive(r.ENI, r.ENI.Subnet != s)
+	case ToInternetGateway:
+		tap.TrafficPath = PathInternetGateway
+		w.hop(hop)
+		w.leaveVPC(s.VPC)
+	default:
+		w.drop(hop, flow.BlackholeRoute)
+	}
+}
+
+// leaveVPC is the internet gateway on the way out: IPv4 sources become public, one to one; IPv6 passes as it is (VPC user guide,
+// internet gateways).
+func (w *walk) leaveVPC(v *VPC) {
+	hop := Hop{Kind: HopIGWOut}
+	owner := v.ENIs[w.src()]
+	if w.packet.Tuple.Family == 6 {
+		if owner == nil {
+			w.drop(hop, flow.GatewaySpoofed)
+			return
+		}
+	} else {
+		var public netip.Addr
+		if owner != nil {
+			public = owner.Public[w.src()]
+		}
+		dst := w.dst()
+		switch {
+		case !public.IsValid():
+			w.drop(hop, flow.IGWNoPublicIPEgress)
+			return
+		case privateRFC1918(dst):
+			w.drop(hop, flow.IGWDestinationRFC1918)
+			return
+		case rfc6598.Contains(dst):
+			w.drop(hop, flow.IGWDestinationRFC6598)
+			return
+		}
+		w.publish(v, public)
+	}
+	if !w.fits(hop) {
+		return
+	}
+	w.hop(hop)
+	w.internet(true)
+}
+
+// fits notes the gateway's MTU and drops what is larger.
+func (w *walk) fits(hop Hop) bool {
+	w.path.MTU = InternetGatewayMTU
+	if w.packet.Length > InternetGatewayMTU {
+		w.drop(hop, flow.MTUExceeded)
+		return false
+	}
+	return true
+}
+
+// publish gives the packet its public source. An ICMP error quotes a packet that went the other way, whose destination becomes public too.
+func (w *walk) publish(v *VPC, public netip.Addr) {
+	w.packet.Tuple.Src = public.As16()
+	if !w.packet.Error {
+		return
+	}
+	target := w.packet.Quoted.DstAddr()
+	if owner := v.ENIs[target]; owner != nil && owner.Public[target].IsValid() {
+		w.packet.Quoted.Dst = owner.Public[target].As16()
+	}
+}
+
+// unpublish gives the packet its private destination, and the packet quoted by an ICMP error its private source.
+func (w *walk) unpublish(v *VPC, private netip.Addr) {
+	w.packet.Tuple.Dst = private.As16()
+	if !w.packet.Error {
+		return
+	}
+	if origin, ok := w.net.Internet.Public[w.packet.Quoted.SrcAddr()]; ok && origin.ENI.Subnet.VPC == v {
+		w.packet.Quoted.Src = origin.Private.As16()
+	}
+}
+
+// internet finds who has the packet's public destination: a host, or an interface behind an internet gateway.
+func (w *walk) internet(fromVPC bool) {
+	net := &w.net.Internet
+	dst := w.dst()
+	if host := net.Hosts[dst]; host != nil {
+		w.domain(InternetDomain, net.Generation)
+		w.deliver(host.Name, host.Attachment)
+		return
+	}
+	if public, ok := net.Public[dst]; ok {
+		w.enterVPC(public.ENI, public.Private)
+		return
+	}
+	if v, ok := net.IPv6.Lookup(dst); ok {
+		if e := v.ENIs[dst]; e != nil {
+			w.enterVPC(e, dst)
+			return
+		}
+	}
+	reason := flow.UnknownDestination
+	if net.Elastic[dst] || net.Pool.Contains(dst) {
+		reason = flow.IGWNoPrivateIPIngress
+	}
+	if fromVPC || reason == flow.UnknownDestination {
+		w.drop(Hop{Kind: HopInternet}, reason)
+		return
+	}
+	w.drop(Hop{Kind: HopIGWIn}, reason)
+}
+
+// enterVPC is the internet gateway on the way in: it needs no route, only the mapping.
+func (w *walk) enterVPC(e *ENI, private netip.Addr) {
+	v := e.Subnet.VPC
+	w.domain(v.Index, v.Generation)
+	hop := Hop{Kind: HopIGWIn}
+	switch src := w.src(); {
+	case privateRFC1918(src):
+		w.drop(hop, flow.IGWSourceRFC1918)
+		return
+	case rfc6598.Contains(src):
+		w.drop(hop, flow.IGWSourceRFC6598)
+		return
+	}
+	if !w.fits(hop) {
+		return
+	}
+	w.hop(hop)
+	if w.dst() != private {
+		w.unpublish(v, private)
+	}
+	w.arrive(e, true)
+}
+
+// leaveHost is a packet of an internet host. Providers filter forged sources (RFC 2827).
+func (w *walk) leaveHost(h *Host) {
+	for _, a := range h.Addrs {
+		if a == w.src() {
+			w.internet(false)
+			return
+		}
+	}
+	hop := Hop{Kind: HopSourceCheck, Where: h.Name}
+	switch src := w.src(); {
+	case !validSource(src):
+		w.drop(hop, flow.InvalidSource)
+	case privateRFC1918(src):
+		w.drop(Hop{Kind: HopIGWIn}, flow.IGWSourceRFC1918)
+	case rfc6598.Contains(src):
+		w.drop(Hop{Kind: HopIGWIn}, flow.IGWSourceRFC6598)
+	default:
+		w.drop(hop, flow.GatewaySpoofed)
+	}
+}
+
+// arrive is a packet that reaches an interface: the ACL if it crossed into the subnet, destination check, groups, delivery.
+func (w *walk) arrive(e *ENI, crossed bool) {
+	if crossed && !w.acl(e, Ingress) {
+		w.tap(e, Ingress, false, NothingNew)
+		return
+	}
+	if e.SourceDestCheck && !e.Owns(w.dst()) {
+		w.drop(Hop{Kind: HopDestCheck, Where: e.Name}, flow.SourceDestCheck)
+		return
+	}
+	note, ok := w.groups(e, Ingress)
+	w.tap(e, Ingress, ok, note)
+	if ok {
+		w.deliver(e.Name, e.Attachment)
+	}
+}
+
+func rewriteBetween(before, after flow.Tuple) flow.Rewrite {
+	var r flow.Rewrite
+	if before.Src != after.Src {
+		r.Src = after.SrcAddr()
+	}
+	if before.Dst != after.Dst {
+		r.Dst = after.DstAddr()
+	}
+	if before.SrcPort != after.SrcPort {
+		r.SrcPort = after.SrcPort
+	}
+	if before.DstPort != after.DstPort {
+		r.DstPort = after.DstPort
+	}
+	return r
+}
