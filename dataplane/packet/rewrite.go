@@ -59,7 +59,7 @@ func edit(b []byte, at int, p *Info, r flow.Rewrite) change {
 	case flow.TCP:
 		ports = setPorts(h, p, r)
 		total += ports
-		if len(h) >= 18 { // a quote may end before the checksum
+		if len(h) >= 18 { // a quote may end before the checksum, or in its middle
 			total += (pseudo + ports).apply(h[16:])
 		}
 	case flow.UDP:
