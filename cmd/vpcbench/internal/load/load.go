@@ -1,0 +1,85 @@
+// Package load puts the four loads of vpcbench on two ends of a network and counts what arrives. It builds no network, compares
+// nothing, and knows nothing of vpclab.
+//
+// Both ends run in this process, each on a thread of its own with blocking system calls, as the usual C benchmarks do it: Go's
+// poller would add its own wake-ups to every round trip.
+package load
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// Port is the server's port, TCP and UDP.
+const Port = 5201
+
+// Threads is how many threads a load keeps in system calls. A process whose other goroutines are part of what is measured wants as
+// many more in GOMAXPROCS, because the runtime takes a processor back from a blocked thread only after a while.
+const Threads = 2
+
+// Ends are the two ends of a network under load.
+type Ends interface {
+	// InClient and InServer run f on a locked OS thread in the end's namespace. Sockets that f opens stay there.
+	InClient(f func() error) error
+	InServer(f func() error) error
+	// ServerAddr is the server's IPv4 address as the client reaches it.
+	ServerAddr() netip.Addr
+}
+
+// Result is what one run of a load reached.
+type Result struct {
+	Rate     float64       // per second, in the load's unit; more is better
+	P50, P99 time.Duration // of one round trip; zero in other loads
+}
+
+// Load is one kind of traffic.
+type Load struct {
+	Name  string // as after --only
+	Title string // as in the table
+	Unit  string // of Rate: "bit/s", or "/s" for what Title counts
+	About string // what the figure means, in a sentence
+	run   func(ctx context.Context, e Ends, d time.Duration) (Result, error)
+}
+
+// Run puts the load on for d. It returns early with the context's error if that ends.
+func (l Load) Run(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	r, err := l.run(ctx, e, d)
+	if ctx.Err() != nil {
+		return Result{}, fmt.Errorf("%s: %w", l.Name, context.Cause(ctx))
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", l.Name, err)
+	}
+	return r, nil
+}
+
+// All lists the loads in the order of the report.
+func All() []Load {
+	return []Load{
+		{"tcp", "bulk TCP", "bit/s",
+			"One TCP stream, written and read in pieces of 128 KiB; payload counted where it is received.", bulk},
+		{"rr", "round trips", "/s",
+			"One byte to and fro on one TCP connection, the next only after the last came back; with the median and the 99th percentile of one round trip.", roundTrips},
+		{"crr", "connections", "/s",
+			"Connect, one byte to and fro, close with RST, and again: each connection is a new flow, so this is where first packets cost.", connections},
+		{"pps", "packets", "/s",
+			"UDP datagrams of 18 bytes (the smallest Ethernet frame), sent as fast as the sender can; counted where they are received.", packets},
+	}
+}
+
+// bell rings when a run's time is over or its context has ended.
+type bell struct{ rung atomic.Bool }
+
+// Rung reports whether the run is over. It is cheap enough to ask before every system call.
+func (b *bell) Rung() bool { return b.rung.Load() }
+
+// ring sets the bell for d; stop releases its timer.
+func ring(ctx context.Context, d time.Duration) (b *bell, stop func()) {
+	b = new(bell)
+	ctx, cancel := context.WithTimeout(ctx, d)
+	context.AfterFunc(ctx, func() { b.rung.Store(true) })
+	return b, cancel
+}

@@ -1,0 +1,262 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpclab/vpclab/ctrl/hostnet/baseline"
+)
+
+// loopback is both ends in the test's own namespace, at an address of its own.
+type loopback struct{ addr netip.Addr }
+
+func (l loopback) InClient(f func() error) error { return f() }
+func (l loopback) InServer(f func() error) error { return f() }
+func (l loopback) ServerAddr() netip.Addr        { return l.addr }
+
+func newLoopback() loopback {
+	pid := os.Getpid()
+	return loopback{netip.AddrFrom4([4]byte{127, 77, byte(pid >> 8), byte(pid)})}
+}
+
+const short = 200 * time.Millisecond
+
+func TestEveryLoadMovesSomething(t *testing.T) {
+	for _, l := range All() {
+		t.Run(l.Name, func(t *testing.T) {
+			r, err := l.Run(t.Context(), newLoopback(), short)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The slowest machine does more than a hundred of anything a second on its loopback.
+			if r.Rate < 100 {
+				t.Errorf("rate is %v a second", r.Rate)
+			}
+			if l.Name != "rr" {
+				if r.P50 != 0 || r.P99 != 0 {
+					t.Errorf("round trips of %v and %v in a load that has none", r.P50, r.P99)
+				}
+				return
+			}
+			if r.P50 <= 0 || r.P99 < r.P50 || r.P99 > short {
+				t.Errorf("median %v and 99th percentile %v of runs of %v", r.P50, r.P99, short)
+			}
+		})
+	}
+}
+
+func TestLoadsLeaveNoDescriptorsAndTheirPort(t *testing.T) {
+	e := newLoopback()
+	before := descriptors(t)
+	for range 2 { // the second round binds the first one's port again
+		for _, l := range All() {
+			if _, err := l.Run(t.Context(), e, 20*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func TestCancelledLoadEndsEarly(t *testing.T) {
+	for _, l := range All() {
+		t.Run(l.Name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			r, err := l.Run(ctx, newLoopback(), time.Minute)
+			if !errors.Is(err, context.DeadlineExceeded) || r != (Result{}) {
+				t.Errorf("got %v, %v", r, err)
+			}
+			if took := time.Since(start); took > 2*stall {
+				t.Errorf("ended after %v", took)
+			}
+		})
+	}
+}
+
+// deaf is a loopback on which one end cannot be entered.
+type deaf struct {
+	loopback
+	client, server error
+}
+
+func (d deaf) InClient(f func() error) error {
+	if d.client != nil {
+		return d.client
+	}
+	return f()
+}
+
+func (d deaf) InServer(f func() error) error {
+	if d.server != nil {
+		return d.server
+	}
+	return f()
+}
+
+func TestErrorsSayWhichLoadAndWhy(t *testing.T) {
+	gone := errors.New("enter network namespace: no such process")
+	before := descriptors(t)
+	for _, l := range All() {
+		for _, e := range []deaf{{newLoopback(), gone, nil}, {newLoopback(), nil, gone}} {
+			_, err := l.Run(t.Context(), e, short)
+			if want := l.Name + ": " + gone.Error(); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors before the failures, %d after", before, after)
+	}
+}
+
+func TestSocketErrorsSayWhere(t *testing.T) {
+	at := netip.AddrPortFrom(newLoopback().addr, 1)
+	_, err := dial(at, unix.SOCK_STREAM)
+	if want := fmt.Sprintf("connect to %s: connection refused", at); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	fd, err := listen(at, unix.SOCK_STREAM)
+	if os.Geteuid() == 0 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		_, err = listen(at, unix.SOCK_STREAM)
+		if want := fmt.Sprintf("listen at %s: address already in use", at); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		return
+	}
+	if want := fmt.Sprintf("listen at %s: permission denied", at); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestSilentEndIsAStall(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	soon := unix.NsecToTimeval((10 * time.Millisecond).Nanoseconds())
+	if err := unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &soon); err != nil {
+		t.Fatal(err)
+	}
+	err = ask(pair[0])
+	if want := "receive: no progress for 3s"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	unix.Shutdown(pair[1], unix.SHUT_WR)
+	err = ask(pair[0])
+	if want := "receive: the connection was closed"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// What the loads report is held against the server's interface counters, which they do not read.
+func TestFiguresAgreeWithTheInterface(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("REQUIRE_ROOT") == "1" {
+			t.Fatal("REQUIRE_ROOT=1, but the tests do not run as root")
+		}
+		t.Skip("needs root")
+	}
+	b, err := baseline.NewVeth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	// The bounds leave room for a busy machine, on which a run begins late or ends late.
+	for _, row := range []struct {
+		load     string
+		per      float64 // units of the load in one unit of the counter
+		bytes    bool
+		low, max float64 // the load's rate as a share of the counter's
+	}{
+		{load: "tcp", per: 8, bytes: true, low: 0.6, max: 1.6}, // 1, but for headers
+		{load: "rr", per: 1, low: 0.4, max: 1.6},               // 1: a segment a trip
+		{load: "crr", per: 1, low: 0.1, max: 0.45},             // a quarter: SYN, acknowledgment, byte, RST
+	} {
+		l := named(t, row.load)
+		before := arrived(t, b, row.bytes)
+		start := time.Now()
+		r, err := l.Run(t.Context(), b, short)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := float64(arrived(t, b, row.bytes)-before) / time.Since(start).Seconds() * row.per
+		if share := r.Rate / counted; share < row.low || share > row.max {
+			t.Errorf("%s: reported %.3g/s, the interface saw %.3g/s: %.2f, want %.2f to %.2f", l.Name, r.Rate, counted, share, row.low, row.max)
+		}
+	}
+	l := named(t, "pps")
+	before := arrived(t, b, false)
+	start := time.Now()
+	r, err := l.Run(t.Context(), b, short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The interface also sees what the receiver was too slow for.
+	if counted := float64(arrived(t, b, false) - before); r.Rate*short.Seconds() > 1.1*counted {
+		t.Errorf("pps: reported %.3g/s, but in %v the interface saw only %.0f", r.Rate, time.Since(start), counted)
+	}
+}
+
+func named(t *testing.T, name string) Load {
+	t.Helper()
+	for _, l := range All() {
+		if l.Name == name {
+			return l
+		}
+	}
+	t.Fatalf("no load %q", name)
+	return Load{}
+}
+
+// arrived is what the server's interface has received, in bytes or packets.
+func arrived(t *testing.T, b *baseline.Bed, wantBytes bool) (n uint64) {
+	t.Helper()
+	if err := b.InServer(func() error {
+		table, err := os.ReadFile("/proc/thread-self/net/dev")
+		if err != nil {
+			return err
+		}
+		_, row, found := bytes.Cut(table, []byte("eth0:"))
+		if !found {
+			return errors.New("no eth0")
+		}
+		var octets, pkts uint64
+		if _, err := fmt.Sscan(string(row), &octets, &pkts); err != nil {
+			return err
+		}
+		if n = pkts; wantBytes {
+			n = octets
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}

@@ -1,0 +1,199 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// piece is how much one system call moves in bulk TCP, in bytes; iperf3 has the same default.
+const piece = 128 << 10
+
+// bulk sends one stream. The receiver counts; its RST ends the sender.
+func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	c, s, err := connection(e)
+	if err != nil {
+		return Result{}, err
+	}
+	over, stop := ring(ctx, d)
+	defer stop()
+
+	sent := onThread(func() error {
+		defer unix.Close(c)
+		buf := make([]byte, piece)
+		for !over.Rung() {
+			if _, err := write(c, buf); err != nil {
+				return unless(over, fmt.Errorf("send: %w", err))
+			}
+		}
+		return nil
+	})
+	var received int64
+	var took time.Duration
+	counted := onThread(func() error {
+		defer unix.Close(s)
+		buf := make([]byte, piece)
+		start := time.Now()
+		defer func() { took = time.Since(start) }()
+		for !over.Rung() {
+			n, err := read(s, buf)
+			if err != nil {
+				return unless(over, fmt.Errorf("receive: %w", err))
+			}
+			if n == 0 {
+				return unless(over, errors.New("receive: the connection was closed"))
+			}
+			received += int64(n)
+		}
+		return nil
+	})
+	if err := errors.Join(<-counted, <-sent); err != nil {
+		return Result{}, err
+	}
+	return Result{Rate: 8 * float64(received) / took.Seconds()}, nil
+}
+
+// roundTrips sends a byte to and fro.
+func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	c, s, err := connection(e)
+	if err != nil {
+		return Result{}, err
+	}
+	over, stop := ring(ctx, d)
+	defer stop()
+
+	echoed := onThread(func() error {
+		defer unix.Close(s)
+		return echo(s, over)
+	})
+	trips := make([]time.Duration, 0, 1<<17)
+	var took time.Duration
+	asked := onThread(func() error {
+		defer unix.Close(c)
+		start := time.Now()
+		last := start
+		for !over.Rung() {
+			if err := ask(c); err != nil {
+				return err
+			}
+			now := time.Now()
+			trips = append(trips, now.Sub(last))
+			last = now
+		}
+		took = last.Sub(start)
+		return nil
+	})
+	if err := errors.Join(<-asked, <-echoed); err != nil {
+		return Result{}, err
+	}
+	if len(trips) == 0 {
+		return Result{}, errors.New("no round trip was finished")
+	}
+	slices.Sort(trips)
+	return Result{
+		Rate: float64(len(trips)) / took.Seconds(),
+		P50:  trips[len(trips)/2],
+		P99:  trips[len(trips)*99/100],
+	}, nil
+}
+
+// connections opens one connection after the other. The server handles them in turn, because the client has only one at a time.
+func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	l, err := serve(e, unix.SOCK_STREAM)
+	if err != nil {
+		return Result{}, err
+	}
+	over, stop := ring(ctx, d)
+	defer stop()
+
+	served := onThread(func() error {
+		defer unix.Close(l)
+		for {
+			s, err := accept(l)
+			if err != nil {
+				return unless(over, fmt.Errorf("accept: %w", err))
+			}
+			err = echo(s, over)
+			unix.Close(s)
+			if err != nil {
+				return err
+			}
+		}
+	})
+	to := netip.AddrPortFrom(e.ServerAddr(), Port)
+	var made int
+	var took time.Duration
+	err = e.InClient(func() error {
+		start := time.Now()
+		defer func() { took = time.Since(start) }()
+		for !over.Rung() {
+			c, err := dial(to, unix.SOCK_STREAM)
+			if err != nil {
+				return err
+			}
+			err = ask(c)
+			unix.Close(c)
+			if err != nil {
+				return err
+			}
+			made++
+		}
+		return nil
+	})
+	over.rung.Store(true)
+	// The server may be waiting in accept for a connection that will not come.
+	unix.Shutdown(l, unix.SHUT_RD)
+	if err := errors.Join(err, <-served); err != nil {
+		return Result{}, err
+	}
+	if made == 0 {
+		return Result{}, errors.New("no connection was finished")
+	}
+	return Result{Rate: float64(made) / took.Seconds()}, nil
+}
+
+// ask sends one byte and waits for one.
+func ask(c int) error {
+	var b [1]byte
+	if _, err := write(c, b[:]); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	n, err := read(c, b[:])
+	if err != nil {
+		return fmt.Errorf("receive: %w", err)
+	}
+	if n == 0 {
+		return errors.New("receive: the connection was closed")
+	}
+	return nil
+}
+
+// echo sends back what comes until the other end closes, which it does with RST.
+func echo(s int, over *bell) error {
+	var b [1]byte
+	for {
+		n, err := read(s, b[:])
+		if n == 0 || err == unix.ECONNRESET {
+			return nil
+		}
+		if err == nil {
+			_, err = write(s, b[:])
+		}
+		if err != nil {
+			return unless(over, fmt.Errorf("answer: %w", err))
+		}
+	}
+}
+
+// unless is err, or nil once the run is over: then one end has closed under the other's hands, as it should.
+func unless(over *bell, err error) error {
+	if over.Rung() {
+		return nil
+	}
+	return err
+}
