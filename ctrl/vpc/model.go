@@ -2,7 +2,7 @@ package vpc
 
 import "net/netip"
 
-// Model is everything one lab declares. References between resources are names; Validate checks that each leads somewhere.
+// Model is everything one lab declares. References between resources are names; Complete checks that each leads somewhere.
 type Model struct {
 	Name    string // the lab's
 	Region  string
@@ -11,6 +11,9 @@ type Model struct {
 	Hosts   []*Host
 	// Elastic are the public IPv4 addresses allocated to the account, in use or not.
 	Elastic []netip.Addr
+	// Removed are the resources that changes have taken away, as references from the lab: "app", "app/igw", "app/instance.web",
+	// "app/eni.web.eth1", "app/sg.web". A route to one of them is a blackhole and a rule with one is stale, not an error.
+	Removed []string
 }
 
 // VPC is one virtual private cloud.
@@ -48,6 +51,7 @@ type RouteTable struct {
 	Name   string
 	ID     RouteTableID
 	Routes []Route
+	Inline bool // written as `routes` of the subnet of the same name
 }
 
 // Main is the name of a VPC's main route table, and Default that of its default security group and default network ACL.
@@ -132,6 +136,7 @@ type SGRule struct {
 	CIDR       netip.Prefix
 	Group      GroupRef
 	PrefixList string
+	Stale      bool   // Group was removed by a change; the rule stays and matches nothing
 	Text       string // as written, for people: "tcp 80 from sg.web"
 }
 
@@ -171,12 +176,14 @@ type ENI struct {
 	ID              ENIID
 	Device          string // eth0, eth1 …: its name in the guest
 	Subnet          string
-	IP              netip.Addr   // primary private IPv4; Allocate fills it in when the file names none
+	IP              netip.Addr   // primary private IPv4; Complete fills it in when the file names none
 	Secondary       []netip.Addr // further private IPv4 addresses
 	IPv6            netip.Addr
 	NoIPv6          bool       // the file says `ipv6: none`
 	Public          netip.Addr // the public IPv4 address mapped to IP
-	AutoPublic      bool       // `eip: auto`: Allocate draws Public; a subnet's PublicIP does so too
+	AutoPublic      bool       // `eip: auto`: Complete draws Public; a subnet's PublicIP does so too
+	PublicAtLaunch  bool       // the subnet had PublicIP when the instance was launched; set by Complete
+	PublicDrawn     bool       // Public was drawn, not named by the file; set by Complete
 	Groups          []GroupRef
 	SourceDestCheck bool
 }
