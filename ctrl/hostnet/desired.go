@@ -1,6 +1,9 @@
 package hostnet
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Desired is all that a lab wants to have in the kernel.
 type Desired struct {
@@ -38,3 +41,11 @@ type MAC [6]byte
 
 // RouterMAC is the address of every router: the fabric answers ARP and neighbour discovery with it.
 var RouterMAC = MAC{0x02, 0x76, 0x70, 0x63, 0x6c, 0x01}
+
+// String reads 02:76:70:63:6c:01.
+func (m MAC) String() string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5])
+}
+
+// GuestNamespace is the name of the namespace of an instance, or of an internet host when vpc is "internet".
+func GuestNamespace(lab, vpc, name string) string { return namePrefix + lab + "." + vpc + "." + name }

@@ -204,6 +204,7 @@ type Path struct {
 	taps    [maxTaps]Tap
 	numHops int
 	numTaps int
+	walk    walk // while it is under way; here so that a walk allocates nothing
 }
 
 // Hops are the stations, in order; the last one of a drop has its Reason.

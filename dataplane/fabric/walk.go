@@ -15,7 +15,8 @@ func (n *Network) Walk(p Packet, from *Attachment, tracker Tracker, path *Path) 
 	path.numHops, path.numTaps = 0, 0
 	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, 0
 	path.Domains = [2]flow.Domain{}
-	w := walk{net: n, packet: p, tracker: tracker, path: path, sender: from.ENI}
+	w := &path.walk
+	*w = walk{net: n, packet: p, tracker: tracker, path: path, sender: from.ENI}
 	w.hop(Hop{Kind: HopSend, Where: from.Name()})
 	if from.ENI != nil {
 		w.domain(from.ENI.Subnet.VPC.Index, from.ENI.Subnet.VPC.Generation)
@@ -27,6 +28,7 @@ func (n *Network) Walk(p Packet, from *Attachment, tracker Tracker, path *Path) 
 	path.Tuple = w.packet.Tuple
 	path.Rewrite = rewriteBetween(p.Tuple, w.packet.Tuple)
 	path.Quote = rewriteBetween(p.Quoted, w.packet.Quoted)
+	*w = walk{}
 }
 
 // Refuse writes the path of a packet that is dropped where it was sent, before any rule.

@@ -1,0 +1,315 @@
+package compile
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/vpclab/vpclab/ctrl/hostnet"
+	"github.com/vpclab/vpclab/ctrl/vpc"
+	"github.com/vpclab/vpclab/dataplane/fabric"
+)
+
+// Plan is one compiled revision of a lab.
+type Plan struct {
+	Model   *vpc.Model
+	Network *fabric.Network
+	Desired hostnet.Desired
+	// Neighbors are the addresses that ARP and neighbour discovery answer for, with the attachment that owns each, and Scopes where
+	// each attachment asks.
+	Neighbors map[Neighbor]uint32
+	Scopes    map[uint32]uint32
+
+	numbers numbers
+}
+
+// Neighbor is an address in a scope: one subnet's, or one internet host's link.
+type Neighbor struct {
+	Scope uint32
+	Addr  netip.Addr
+}
+
+// Router is the owner of a router's address among the neighbours. Every other owner is an attachment.
+const Router = 0
+
+// AutoPool is where public addresses come from that the file does not name.
+var AutoPool = netip.MustParsePrefix("198.18.0.0/16")
+
+const (
+	guestMTU = 9001 // bytes, within a VPC (EC2 user guide, network MTU)
+	hostMTU  = 1500
+	// firstTable is the routing table number of a guest's eth1, which answers under its own addresses.
+	firstTable = 10001
+)
+
+var (
+	routerLinkLocal = eui64(hostnet.RouterMAC)
+	hostRouter4     = netip.MustParseAddr("169.254.0.1")
+)
+
+// Compile makes the plan of a complete, valid model. prev is the lab's plan so far, or nil: what stays keeps its indices, and
+// indices of what is gone are not used again. A VPC gets a new generation if anything changed that its packets can meet.
+func Compile(m *vpc.Model, prev *Plan) *Plan {
+	c := &compiler{
+		model: m,
+		plan: &Plan{
+			Model:     m,
+			Network:   &fabric.Network{},
+			Desired:   hostnet.Desired{Lab: m.Name},
+			Neighbors: map[Neighbor]uint32{},
+			Scopes:    map[uint32]uint32{},
+			numbers:   newNumbers(),
+		},
+		groups: map[vpc.GroupRef]fabric.GroupID{},
+	}
+	if prev != nil {
+		c.plan.numbers = prev.numbers.next()
+	}
+	c.internet()
+	for _, v := range m.VPCs {
+		c.vpc(v)
+	}
+	c.generations(prev)
+	c.plan.numbers.prune()
+	return c.plan
+}
+
+type compiler struct {
+	model  *vpc.Model
+	plan   *Plan
+	groups map[vpc.GroupRef]fabric.GroupID
+}
+
+// generations gives a new one to each VPC that changed; a change that others can see through the internet is one for all.
+func (c *compiler) generations(prev *Plan) {
+	net := c.plan.Network
+	all := prev == nil || !reflect.DeepEqual(prev.Model.Hosts, c.model.Hosts) || !samePublic(prev.Network, net)
+	numbers := &c.plan.numbers
+	if all {
+		numbers.internet++
+	}
+	net.Internet.Generation = numbers.internet
+	for _, v := range c.model.VPCs {
+		i := numbers.vpcs.of(v.Name)
+		if all || !reflect.DeepEqual(prev.Model.VPC(v.Name), v) {
+			numbers.generation[i]++
+		}
+		net.VPCs[i-1].Generation = numbers.generation[i]
+	}
+}
+
+// mapping is one public address as the internet sees it.
+type mapping struct {
+	private    netip.Addr
+	attachment uint32
+}
+
+// public is what the internet knows of the lab: whose each public address is, and which IPv6 space is reachable.
+func public(n *fabric.Network) (map[netip.Addr]mapping, map[netip.Prefix]uint32) {
+	mappings := map[netip.Addr]mapping{}
+	for a, p := range n.Internet.Public {
+		mappings[a] = mapping{p.Private, p.ENI.Attachment}
+	}
+	spaces := map[netip.Prefix]uint32{}
+	for p, v := range n.Internet.IPv6.All() {
+		spaces[p] = v.Index
+	}
+	return mappings, spaces
+}
+
+// samePublic reports whether the internet sees no difference between two networks.
+func samePublic(a, b *fabric.Network) bool {
+	mappingsA, spacesA := public(a)
+	mappingsB, spacesB := public(b)
+	return maps.Equal(mappingsA, mappingsB) && maps.Equal(spacesA, spacesB)
+}
+
+func (c *compiler) internet() {
+	net := c.plan.Network
+	net.Internet = fabric.Internet{
+		Hosts:   map[netip.Addr]*fabric.Host{},
+		Public:  map[netip.Addr]fabric.PublicAddress{},
+		IPv6:    new(bart.Table[*fabric.VPC]),
+		Elastic: map[netip.Addr]bool{},
+		Pool:    AutoPool,
+	}
+	for _, a := range c.model.Elastic {
+		net.Internet.Elastic[a] = true
+	}
+	for _, h := range c.model.Hosts {
+		c.host(h)
+	}
+}
+
+func (c *compiler) host(h *vpc.Host) {
+	index := c.plan.numbers.attachments.of("internet/" + h.Name)
+	host := &fabric.Host{Attachment: index, Name: h.Name, Addrs: h.Addrs}
+	c.attach(&fabric.Attachment{Index: index, Host: host})
+	namespace := hostnet.GuestNamespace(c.model.Name, "internet", h.Name)
+	a := hostnet.Attachment{
+		Index: index, Namespace: namespace, Device: "eth0", MAC: mac("internet/" + h.Name), MTU: hostMTU, Default: true,
+	}
+	scope := c.scope(index, "internet/"+h.Name)
+	for _, addr := range h.Addrs {
+		c.plan.Network.Internet.Hosts[addr] = host
+		a.Addrs = append(a.Addrs, netip.PrefixFrom(addr, addr.BitLen()))
+		c.neighbor(scope, addr, index)
+		if addr.Is4() {
+			a.Router4 = hostRouter4
+		} else {
+			a.Router6 = routerLinkLocal
+		}
+	}
+	c.routers(scope, a)
+	c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: h.Name})
+	c.plan.Desired.Attachments = append(c.plan.Desired.Attachments, a)
+}
+
+func (c *compiler) attach(a *fabric.Attachment) {
+	net := c.plan.Network
+	for len(net.Attachments) <= int(a.Index) {
+		net.Attachments = append(net.Attachments, nil)
+	}
+	net.Attachments[a.Index] = a
+}
+
+func (c *compiler) neighbor(scope uint32, addr netip.Addr, owner uint32) {
+	c.plan.Neighbors[Neighbor{scope, addr}] = owner
+}
+
+func (c *compiler) scope(attachment uint32, name string) uint32 {
+	scope := c.plan.numbers.scopes.of(name)
+	c.plan.Scopes[attachment] = scope
+	return scope
+}
+
+func (c *compiler) routers(scope uint32, a hostnet.Attachment) {
+	for _, router := range []netip.Addr{a.Router4, a.Router6} {
+		if router.IsValid() {
+			c.neighbor(scope, router, Router)
+		}
+	}
+}
+
+// vpc compiles one VPC: tables that lead to interfaces need the interfaces first.
+func (c *compiler) vpc(v *vpc.VPC) {
+	net := c.plan.Network
+	index := c.plan.numbers.vpcs.of(v.Name)
+	for len(net.VPCs) < int(index) {
+		net.VPCs = append(net.VPCs, nil)
+	}
+	out := &fabric.VPC{
+		Index: index, Name: v.Name, CIDRs: append(append([]netip.Prefix(nil), v.CIDRs...), v.IPv6...),
+		Resolver: v.Resolver(), HasIGW: v.InternetGateway, ENIs: map[netip.Addr]*fabric.ENI{},
+	}
+	net.VPCs[index-1] = out
+	if v.InternetGateway {
+		for _, p := range v.IPv6 {
+			net.Internet.IPv6.Insert(p, out)
+		}
+	}
+	acls := map[string]*fabric.ACL{}
+	for _, a := range v.ACLs {
+		acls[a.Name] = compileACL(a)
+	}
+	subnets := map[string]*fabric.Subnet{}
+	for _, s := range v.Subnets {
+		subnets[s.Name] = &fabric.Subnet{
+			VPC: out, Name: s.Name, CIDR: s.CIDR, IPv6: s.IPv6, Router4: s.Router4(), Router6: routerLinkLocal, ACL: acls[s.ACL],
+		}
+	}
+	groups := c.securityGroups(v)
+	enis := map[string]*fabric.ENI{}
+	for _, i := range v.Instances {
+		namespace := hostnet.GuestNamespace(c.model.Name, v.Name, i.Name)
+		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: i.Name, Forward: i.Forward})
+		for n, e := range i.Interfaces {
+			enis[e.Name] = c.eni(v, e, n, subnets[e.Subnet], groups, namespace)
+		}
+	}
+	tables := map[string]*fabric.RouteTable{}
+	for _, t := range v.RouteTables {
+		tables[t.Name] = compileTable(v, t, enis)
+	}
+	for _, s := range v.Subnets {
+		subnets[s.Name].Routes = tables[s.RouteTable]
+	}
+}
+
+// eni compiles the n-th interface of an instance and its attachment.
+func (c *compiler) eni(v *vpc.VPC, e *vpc.ENI, n int, s *fabric.Subnet, groups map[string]*fabric.SecurityGroup, namespace string) *fabric.ENI {
+	index := c.plan.numbers.attachments.of(v.Name + "/" + e.Name)
+	out := &fabric.ENI{
+		Attachment: index, Name: e.Name, ID: string(e.ID), Subnet: s, SourceDestCheck: e.SourceDestCheck, Public: map[netip.Addr]netip.Addr{},
+	}
+	c.attach(&fabric.Attachment{Index: index, ENI: out})
+	a := hostnet.Attachment{
+		Index: index, Namespace: namespace, Device: e.Device, MAC: mac(string(e.ID)), MTU: guestMTU, Default: n == 0,
+	}
+	scope := c.scope(index, v.Name+"/"+s.Name)
+	if !a.Default {
+		a.Table = firstTable + n - 1
+	}
+	for _, addr := range append([]netip.Addr{e.IP}, append(e.Secondary, e.IPv6)...) {
+		if !addr.IsValid() {
+			continue
+		}
+		bits := s.CIDR.Bits()
+		a.Router4 = s.Router4
+		if addr.Is6() {
+			bits, a.Router6 = s.IPv6.Bits(), s.Router6
+		}
+		out.Addrs = append(out.Addrs, addr)
+		s.VPC.ENIs[addr] = out
+		a.Addrs = append(a.Addrs, netip.PrefixFrom(addr, bits))
+		c.neighbor(scope, addr, index)
+	}
+	c.routers(scope, a)
+	if e.Public.IsValid() {
+		out.Public[e.IP] = e.Public
+		c.plan.Network.Internet.Public[e.Public] = fabric.PublicAddress{ENI: out, Private: e.IP}
+	}
+	for _, ref := range e.Groups {
+		if g := groups[ref.Name]; g != nil {
+			out.Groups = append(out.Groups, g)
+		}
+	}
+	c.plan.Desired.Attachments = append(c.plan.Desired.Attachments, a)
+	return out
+}
+
+func compileTable(v *vpc.VPC, t *vpc.RouteTable, enis map[string]*fabric.ENI) *fabric.RouteTable {
+	out := &fabric.RouteTable{Name: t.Name, Routes: new(bart.Table[*fabric.Route])}
+	for _, r := range v.EffectiveRoutes(t) {
+		route := &fabric.Route{Prefix: r.Destination, Text: fmt.Sprintf("%s -> %s", r.Destination, targetText(r))}
+		switch {
+		case r.Blackhole:
+			route.Kind = fabric.ToBlackhole
+		case r.Target.Kind == vpc.TargetLocal:
+			route.Kind = fabric.ToLocal
+		case r.Target.Kind == vpc.TargetInternetGateway:
+			route.Kind = fabric.ToInternetGateway
+		case enis[r.Target.Name] != nil:
+			// An instance's name is also that of its primary interface.
+			route.Kind, route.ENI = fabric.ToENI, enis[r.Target.Name]
+		default:
+			route.Kind = fabric.ToBlackhole
+		}
+		out.Routes.Insert(r.Destination, route)
+	}
+	return out
+}
+
+func targetText(r vpc.Route) string {
+	text := string(r.Target.Kind)
+	if r.Target.Name != "" {
+		text += "." + r.Target.Name
+	}
+	if r.Blackhole && r.Target.Kind != vpc.TargetBlackhole {
+		text += " (blackhole)"
+	}
+	return text
+}

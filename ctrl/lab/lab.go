@@ -1,0 +1,279 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vpclab/vpclab/ctrl/compile"
+	"github.com/vpclab/vpclab/ctrl/hostnet"
+	"github.com/vpclab/vpclab/ctrl/scenario"
+	"github.com/vpclab/vpclab/ctrl/vpc"
+	"github.com/vpclab/vpclab/dataplane/engine"
+	"github.com/vpclab/vpclab/dataplane/flow"
+	"github.com/vpclab/vpclab/dataplane/netdev"
+	"github.com/vpclab/vpclab/ebpf/fastpath"
+)
+
+// ErrMachine is wrapped by errors that say that this machine cannot run a lab, whatever the scenario.
+var ErrMachine = errors.New("this machine cannot run a lab")
+
+// Options choose how a lab runs.
+type Options struct {
+	// Offload lets eBPF forward what the engine has decided. Without it every packet passes the engine, with the same results.
+	Offload bool
+	// Progress is told what is being done; done of total are attachments or programs. It may be nil, and is called from any goroutine.
+	Progress func(stage string, done, total int)
+}
+
+// Lab is one running lab.
+type Lab struct {
+	clock   *Clock
+	host    *hostnet.Host
+	fast    *fastpath.FastPath
+	engine  *engine.Engine
+	sw      *engine.Switch
+	guests  guests
+	options Options
+
+	mu       sync.Mutex // one change at a time
+	plan     *compile.Plan
+	attached map[uint32]bool
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	broken  chan error
+}
+
+// Start builds the lab of a scenario and starts its listeners and programs. If it fails, nothing of the lab is left.
+func Start(ctx context.Context, s *scenario.Scenario, o Options) (*Lab, error) {
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	o.Progress("prepare", 0, 1)
+	host, err := hostnet.Open(s.Name)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{
+		clock:    NewClock(s.Clock.Start, s.Clock.Rate, monotonic()),
+		host:     host,
+		options:  o,
+		attached: map[uint32]bool{},
+		broken:   make(chan error, 1),
+	}
+	l.guests.lab = l
+	if err := l.start(ctx, s); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
+	plan := compile.Compile(s.Model, nil)
+	fast, err := fastpath.Load(fastpath.Config{})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMachine, err)
+	}
+	l.fast = fast
+	config := engine.Config{Network: plan.Network, Memory: fast.Memory(), Rate: s.Clock.Rate}
+	if l.options.Offload {
+		config.Offload = fast
+	}
+	if l.engine, err = engine.New(config); err != nil {
+		return err
+	}
+	l.sw = engine.NewSwitch(l.engine, monotonic, l.fail)
+	if err := l.host.Apply(ctx, plan.Desired); err != nil {
+		return err
+	}
+	if err := l.connect(ctx, plan); err != nil {
+		return err
+	}
+	l.plan = plan
+	background, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.running.Go(func() { l.runSweeps(background) })
+	return l.guests.update(ctx, s.Model)
+}
+
+// connect joins the attachments that are new in a plan to the fast path and the engine, and sets the neighbours.
+func (l *Lab) connect(ctx context.Context, plan *compile.Plan) error {
+	if err := l.setNeighbors(plan); err != nil {
+		return err
+	}
+	for i, a := range plan.Desired.Attachments {
+		l.options.Progress("connect", i, len(plan.Desired.Attachments))
+		if l.attached[a.Index] {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.attach(a, plan.Scopes[a.Index]); err != nil {
+			return fmt.Errorf("attachment %d (%s %s): %w", a.Index, a.Namespace, a.Device, err)
+		}
+	}
+	return nil
+}
+
+func (l *Lab) attach(a hostnet.Attachment, scope uint32) error {
+	ports, ok := l.host.Ports(a.Index)
+	if !ok {
+		return errors.New("no devices")
+	}
+	err := l.host.InFabric(func() error {
+		return l.fast.Attach(fastpath.Attachment{
+			Index: a.Index, Veth: ports.Veth, TUN: ports.TUN, GuestMAC: a.MAC, RouterMAC: hostnet.RouterMAC, Scope: scope,
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMachine, err)
+	}
+	device, err := netdev.NewTUN(ports.FD)
+	if err != nil {
+		return err
+	}
+	l.sw.Plug(a.Index, device)
+	l.attached[a.Index] = true
+	return nil
+}
+
+// detach takes an attachment out of the fast path and the engine.
+func (l *Lab) detach(index uint32) error {
+	delete(l.attached, index)
+	return errors.Join(l.fast.Detach(index), l.sw.Unplug(index))
+}
+
+func (l *Lab) setNeighbors(plan *compile.Plan) error {
+	var old map[compile.Neighbor]uint32
+	if l.plan != nil {
+		old = l.plan.Neighbors
+	}
+	var errs []error
+	for n, owner := range plan.Neighbors {
+		if have, ok := old[n]; !ok || have != owner {
+			errs = append(errs, l.fast.SetNeighbor(n.Scope, n.Addr, owner))
+		}
+	}
+	for n := range old {
+		if _, ok := plan.Neighbors[n]; !ok {
+			errs = append(errs, l.fast.RemoveNeighbor(n.Scope, n.Addr))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Apply changes the running lab to another model: first everything new is made, then the engine decides by the new revision, then
+// what is gone is removed.
+func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	plan := compile.Compile(m, l.plan)
+	if err := l.host.Apply(ctx, union(plan.Desired, l.plan.Desired)); err != nil {
+		return err
+	}
+	if err := l.connect(ctx, plan); err != nil {
+		return err
+	}
+	if err := l.engine.SetNetwork(monotonic(), plan.Network); err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range l.plan.Desired.Attachments {
+		if int(a.Index) >= len(plan.Network.Attachments) || plan.Network.Attachments[a.Index] == nil {
+			errs = append(errs, l.detach(a.Index))
+		}
+	}
+	l.plan = plan
+	errs = append(errs, l.guests.update(ctx, m), l.host.Apply(ctx, plan.Desired))
+	return errors.Join(errs...)
+}
+
+// union is what is desired now and, beside it, what was desired before.
+func union(now, before hostnet.Desired) hostnet.Desired {
+	guests, attachments := map[string]bool{}, map[uint32]bool{}
+	for _, g := range now.Guests {
+		guests[g.Namespace] = true
+	}
+	for _, a := range now.Attachments {
+		attachments[a.Index] = true
+	}
+	both := hostnet.Desired{
+		Lab:         now.Lab,
+		Guests:      append([]hostnet.Guest(nil), now.Guests...),
+		Attachments: append([]hostnet.Attachment(nil), now.Attachments...),
+	}
+	for _, g := range before.Guests {
+		if !guests[g.Namespace] {
+			both.Guests = append(both.Guests, g)
+		}
+	}
+	for _, a := range before.Attachments {
+		if !attachments[a.Index] {
+			both.Attachments = append(both.Attachments, a)
+		}
+	}
+	return both
+}
+
+// Now is the lab's time.
+func (l *Lab) Now() time.Time { return l.clock.At(monotonic()) }
+
+// Advance moves lab time forward. Whatever is idle for too long by then has ended when it returns.
+func (l *Lab) Advance(d time.Duration) error {
+	l.clock.Advance(d)
+	l.engine.Advance(monotonic(), d)
+	return l.host.FlushPathMTU()
+}
+
+// Broken delivers an error when a part of the lab stops working by itself.
+func (l *Lab) Broken() <-chan error { return l.broken }
+
+func (l *Lab) fail(_ uint32, err error) {
+	select {
+	case l.broken <- err:
+	default:
+	}
+}
+
+// Stats reads the engine's totals and each attachment's drops, those of full queues included.
+func (l *Lab) Stats() (engine.Stats, func(attachment uint32, r flow.Reason) flow.DropCounter) {
+	l.countQueueDrops()
+	mem := l.fast.Memory()
+	return l.engine.Stats(), func(attachment uint32, r flow.Reason) flow.DropCounter { return mem.Drop(attachment, r).Read() }
+}
+
+func (l *Lab) runSweeps(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.engine.Sweep(monotonic())
+		}
+	}
+}
+
+// Close takes the lab down: its programs, its devices, its namespaces, its state. It may be called more than once, and on a lab that
+// was only half built.
+func (l *Lab) Close() error {
+	if l.stop != nil {
+		l.stop()
+	}
+	l.running.Wait()
+	errs := []error{l.guests.close()}
+	// The links go first, all in one message: closing a TUN that still has its link is slow.
+	errs = append(errs, l.host.Close())
+	if l.sw != nil {
+		errs = append(errs, l.sw.Close())
+	}
+	if l.fast != nil {
+		errs = append(errs, l.fast.Close())
+	}
+	return errors.Join(errs...)
+}
