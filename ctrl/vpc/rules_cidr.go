@@ -62,7 +62,7 @@ func (c *completion) cidrs(v *VPC) {
 			c.report(at, fmt.Sprintf("this network '%s' has met its maximum number of allowed CIDRs: %d", v.Name, maxCIDRs),
 				"remove the others")
 		}
-		if !c.cidr(at, cidr) || !c.apart(at, cidr, v.CIDRs[:i], "VPC") || i == 0 {
+		if !c.cidr(at, cidr) || !c.apart(at, cidr, v.CIDRs[:i], "CIDR") || i == 0 {
 			continue
 		}
 		c.secondary(at, v, i)
@@ -90,11 +90,11 @@ func (c *completion) cidr(at path, cidr netip.Prefix) bool {
 	return true
 }
 
-// apart judges whether a CIDR overlaps an earlier one.
-func (c *completion) apart(at path, cidr netip.Prefix, earlier []netip.Prefix, kind string) bool {
+// apart judges whether a CIDR of the VPC overlaps an earlier one; what is its kind.
+func (c *completion) apart(at path, cidr netip.Prefix, earlier []netip.Prefix, what string) bool {
 	for _, other := range earlier {
 		if other.Overlaps(cidr) {
-			c.report(at, fmt.Sprintf("the CIDR '%s' conflicts with %s", cidr, other), "the CIDRs of a "+kind+" must not overlap")
+			c.report(at, fmt.Sprintf("the %s '%s' conflicts with %s", what, cidr, other), "the CIDRs of a VPC must not overlap")
 			return false
 		}
 	}
@@ -179,7 +179,7 @@ func (c *completion) cidrs6(v *VPC) {
 			c.report(at, fmt.Sprintf("this network '%s' has met its maximum number of allowed IPv6 CIDRs: %d", v.Name, maxCIDRs),
 				"remove the others")
 		}
-		if !c.cidr6(at, cidr) || !c.apart(at, cidr, v.IPv6[:i], "VPC") || inside(cidr, privateIPv6) {
+		if !c.cidr6(at, cidr) || !c.apart(at, cidr, v.IPv6[:i], "IPv6 CIDR") || inside(cidr, privateIPv6) {
 			continue
 		}
 		c.cidr6Unique(at, v, cidr)

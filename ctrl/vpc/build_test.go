@@ -1,0 +1,226 @@
+package vpc
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// The constructors below let tests be read aloud: lab(network("app", "10.0.0.0/16", subnet("public", "10.0.0.0/24"))).
+
+type part func(*VPC)
+
+func lab(vpcs ...*VPC) *Model { return &Model{Name: "test", VPCs: vpcs} }
+
+func (m *Model) with(hosts ...*Host) *Model {
+	m.Hosts = append(m.Hosts, hosts...)
+	return m
+}
+
+func host(name string, addrs ...string) *Host {
+	h := &Host{Name: name}
+	for _, a := range addrs {
+		h.Addrs = append(h.Addrs, netip.MustParseAddr(a))
+	}
+	return h
+}
+
+// network is a VPC of the CIDRs, which are separated by spaces.
+func network(name, cidrs string, parts ...part) *VPC {
+	v := &VPC{Name: name, CIDRs: prefixes(cidrs)}
+	for _, p := range parts {
+		p(v)
+	}
+	return v
+}
+
+func prefixes(text string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, f := range strings.Fields(text) {
+		all = append(all, netip.MustParsePrefix(f))
+	}
+	return all
+}
+
+func igw(v *VPC) { v.InternetGateway = true }
+
+func ipv6(cidrs string) part { return func(v *VPC) { v.IPv6 = prefixes(cidrs) } }
+
+// subnet takes IPv4 and IPv6 CIDRs, and words: "public" for public_ip, "az=b", "table=NAME", "acl=NAME".
+func subnet(name string, words ...string) part {
+	return func(v *VPC) {
+		s := &Subnet{Name: name}
+		for _, word := range words {
+			key, value, _ := strings.Cut(word, "=")
+			switch key {
+			case "public":
+				s.PublicIP = true
+			case "az":
+				s.AZ = value
+			case "table":
+				s.RouteTable = value
+			case "acl":
+				s.ACL = value
+			default:
+				if p := netip.MustParsePrefix(word); p.Addr().Is4() {
+					s.CIDR = p
+				} else {
+					s.IPv6 = p
+				}
+			}
+		}
+		v.Subnets = append(v.Subnets, s)
+	}
+}
+
+// table takes routes like "0.0.0.0/0 igw", "pl.corp instance.fw", "10.1.0.0/16 local".
+func table(name string, routes ...string) part {
+	return func(v *VPC) {
+		t := &RouteTable{Name: name}
+		for _, r := range routes {
+			t.Routes = append(t.Routes, route(r))
+		}
+		v.RouteTables = append(v.RouteTables, t)
+	}
+}
+
+// route reads "DESTINATION TARGET [ORIGIN]".
+func route(text string) Route {
+	f := strings.Fields(text)
+	kind, name, _ := strings.Cut(f[1], ".")
+	r := Route{Target: Target{Kind: TargetKind(kind), Name: name}}
+	if list, ok := strings.CutPrefix(f[0], "pl."); ok {
+		r.PrefixList = list
+	} else {
+		r.Destination = netip.MustParsePrefix(f[0])
+	}
+	if len(f) > 2 {
+		r.Origin = map[string]RouteOrigin{
+			"static": CreateRoute, "dx": PropagatedDX, "vpn-static": PropagatedVPNStatic, "vpn-bgp": PropagatedVPNDynamic,
+		}[f[2]]
+	}
+	return r
+}
+
+func prefixList(name, cidrs string) part {
+	return func(v *VPC) { v.PrefixLists = append(v.PrefixLists, &PrefixList{Name: name, Entries: prefixes(cidrs)}) }
+}
+
+// group is a security group with these ingress rules.
+func group(name string, ingress ...SGRule) part {
+	return func(v *VPC) {
+		v.SecurityGroups = append(v.SecurityGroups, &SecurityGroup{Name: name, Ingress: ingress})
+	}
+}
+
+// allow is a rule for a peer like 10.0.0.0/8, sg.web, data/sg.db or pl.corp.
+func allow(t Traffic, peer string) SGRule {
+	r := SGRule{Traffic: t, Text: "from " + peer}
+	owner, name, other := strings.Cut(peer, "/sg.")
+	switch {
+	case strings.HasPrefix(peer, "sg."):
+		r.Group.Name = peer[3:]
+	case strings.HasPrefix(peer, "pl."):
+		r.PrefixList = peer[3:]
+	case other:
+		r.Group = GroupRef{VPC: owner, Name: name}
+	case peer != "":
+		r.CIDR = netip.MustParsePrefix(peer)
+	}
+	return r
+}
+
+func tcp(from, to uint16) Traffic { return Traffic{Protocol: protoTCP, FromPort: from, ToPort: to} }
+
+func icmp(typ, code int) Traffic { return Traffic{Protocol: protoICMP, ICMPType: typ, ICMPCode: code} }
+
+func protocol(n int) Traffic { return Traffic{Protocol: n} }
+
+// acl is a network ACL with these ingress entries.
+func acl(name string, ingress ...ACLEntry) part {
+	return func(v *VPC) { v.ACLs = append(v.ACLs, &ACL{Name: name, Ingress: ingress}) }
+}
+
+func entry(number int, t Traffic, cidr string) ACLEntry {
+	e := ACLEntry{Number: number, Allow: true, Traffic: t}
+	if cidr != "" {
+		e.CIDR = netip.MustParsePrefix(cidr)
+	}
+	return e
+}
+
+// instance has eth0 in the subnet, and what the words say: "ip=", "secondary=A,B", "ipv6=" (or none), "eip=" (or auto), "sg=A,B",
+// "serve=tcp:80". "+eth1" and a subnet begin a further interface, to which the words after it belong.
+func instance(name, in string, words ...string) part {
+	return func(v *VPC) {
+		e := &ENI{Subnet: in, SourceDestCheck: true}
+		i := &Instance{Name: name, Interfaces: []*ENI{e}}
+		for _, word := range words {
+			if device, ok := strings.CutPrefix(word, "+"); ok {
+				device, in, _ := strings.Cut(device, "=")
+				e = &ENI{Device: device, Name: name + "." + device, Subnet: in, SourceDestCheck: true}
+				i.Interfaces = append(i.Interfaces, e)
+				continue
+			}
+			key, value, _ := strings.Cut(word, "=")
+			equip(v, i, e, key, value)
+		}
+		v.Instances = append(v.Instances, i)
+	}
+}
+
+func equip(v *VPC, i *Instance, e *ENI, key, value string) {
+	switch {
+	case key == "ip":
+		e.IP = netip.MustParseAddr(value)
+	case key == "secondary":
+		for _, a := range strings.Split(value, ",") {
+			e.Secondary = append(e.Secondary, netip.MustParseAddr(a))
+		}
+	case key == "ipv6" && value == "none":
+		e.NoIPv6 = true
+	case key == "ipv6":
+		e.IPv6 = netip.MustParseAddr(value)
+	case key == "eip" && value == "auto":
+		e.AutoPublic = true
+	case key == "eip":
+		e.Public = netip.MustParseAddr(value)
+	case key == "sg":
+		e.Groups = []GroupRef{}
+		for _, g := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' }) {
+			owner, g, other := strings.Cut(g, "/")
+			if !other {
+				owner, g = "", owner
+			}
+			e.Groups = append(e.Groups, GroupRef{VPC: owner, Name: g})
+		}
+	case key == "serve":
+		kind, port, _ := strings.Cut(value, ":")
+		var l Listener
+		l.Kind = kind
+		fmt.Sscan(port, &l.Port)
+		i.Serve = append(i.Serve, l)
+	default:
+		panic(v.Name + ": " + key)
+	}
+}
+
+// complete completes a model that must be right.
+func complete(t *testing.T, m, prev *Model) *Model {
+	t.Helper()
+	for _, p := range m.Complete(prev) {
+		t.Errorf("unexpected problem: %v", p)
+	}
+	return m
+}
+
+// eni is an interface of the lab by VPC and name, which must exist.
+func eni(t *testing.T, m *Model, vpc, name string) *ENI {
+	t.Helper()
+	e := m.VPC(vpc).ENI(name)
+	if e == nil {
+		t.Fatalf("no interface %s in VPC %s", name, vpc)
+	}
+	return e
+}
