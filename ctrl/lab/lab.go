@@ -30,6 +30,7 @@ type Options struct {
 
 // Lab is one running lab.
 type Lab struct {
+	name    string
 	clock   *Clock
 	host    *hostnet.Host
 	fast    *fastpath.FastPath
@@ -58,13 +59,14 @@ func Start(ctx context.Context, s *scenario.Scenario, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{
+		name:     s.Name,
 		clock:    NewClock(s.Clock.Start, s.Clock.Rate, monotonic()),
 		host:     host,
 		options:  o,
 		attached: map[uint32]bool{},
 		broken:   make(chan error, 1),
 	}
-	l.guests.lab = l
+	l.guests.lab, l.guests.dir = l, directoryOf(s)
 	if err := l.start(ctx, s); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -126,13 +128,17 @@ func (l *Lab) attach(a hostnet.Attachment, scope uint32) error {
 	}
 	err := l.host.InFabric(func() error {
 		return l.fast.Attach(fastpath.Attachment{
-			Index: a.Index, Veth: ports.Veth, TUN: ports.TUN, GuestMAC: a.MAC, RouterMAC: hostnet.RouterMAC, Scope: scope,
+			Index: a.Index, Veth: int(ports.Veth), TUN: int(ports.TUN), GuestMAC: a.MAC, RouterMAC: hostnet.RouterMAC, Scope: scope,
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMachine, err)
 	}
-	device, err := netdev.NewTUN(ports.FD)
+	fd, err := l.host.TakeTUN(a.Index)
+	if err != nil {
+		return err
+	}
+	device, err := netdev.NewTUN(fd)
 	if err != nil {
 		return err
 	}
@@ -240,10 +246,28 @@ func (l *Lab) fail(_ uint32, err error) {
 }
 
 // Stats reads the engine's totals and each attachment's drops, those of full queues included.
-func (l *Lab) Stats() (engine.Stats, func(attachment uint32, r flow.Reason) flow.DropCounter) {
-	l.countQueueDrops()
+func (l *Lab) Stats() (Stats, error) {
+	err := l.countQueueDrops()
+	s := Stats{Stats: l.engine.Stats(), Dropped: map[uint32]map[flow.Reason]flow.DropCounter{}}
 	mem := l.fast.Memory()
-	return l.engine.Stats(), func(attachment uint32, r flow.Reason) flow.DropCounter { return mem.Drop(attachment, r).Read() }
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for attachment := range l.attached {
+		reasons := map[flow.Reason]flow.DropCounter{}
+		for _, info := range flow.Reasons() {
+			if c := mem.Drop(attachment, info.Reason).Read(); c.Packets > 0 && info.Reason != flow.None {
+				reasons[info.Reason] = c
+			}
+		}
+		s.Dropped[attachment] = reasons
+	}
+	return s, err
+}
+
+// Stats are a lab's totals by the attachment that sent.
+type Stats struct {
+	engine.Stats
+	Dropped map[uint32]map[flow.Reason]flow.DropCounter
 }
 
 func (l *Lab) runSweeps(ctx context.Context) {

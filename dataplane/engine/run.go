@@ -15,16 +15,25 @@ type Switch struct {
 	engine *Engine
 	now    func() int64 // monotonic nanoseconds
 	pool   *netdev.Pool
+	failed func(attachment uint32, err error)
 
 	mu      sync.RWMutex
 	devices map[uint32]netdev.Device
 	readers sync.WaitGroup
-	failed  func(attachment uint32, err error)
 }
+
+// Batches of largestMTU bytes, at most maxBatches of them at a time, bound the memory for packets in flight whatever the number of
+// devices.
+const (
+	largestMTU = 9001
+	maxBatches = 16
+)
 
 // NewSwitch makes a switch without devices. failed is told when a device breaks for another reason than being closed.
 func NewSwitch(e *Engine, now func() int64, failed func(attachment uint32, err error)) *Switch {
-	return &Switch{engine: e, now: now, pool: netdev.NewPool(), devices: map[uint32]netdev.Device{}, failed: failed}
+	return &Switch{
+		engine: e, now: now, pool: netdev.NewPool(largestMTU, maxBatches), failed: failed, devices: map[uint32]netdev.Device{},
+	}
 }
 
 // Plug begins to read an attachment's device. The switch owns it from now on.
@@ -61,81 +70,89 @@ func (s *Switch) Close() error {
 	return errors.Join(errs...)
 }
 
-func (s *Switch) runReader(attachment uint32, d netdev.Device) {
-	for {
-		if err := s.forward(attachment, d); err != nil {
-			if !errors.Is(err, os.ErrClosed) && s.plugged(attachment, d) {
-				s.failed(attachment, fmt.Errorf("read attachment %d: %w", attachment, err))
-			}
-			return
-		}
-	}
+// reader is the goroutine of one device, with the slices that it uses again for each batch.
+type reader struct {
+	*Switch
+	attachment uint32
+	device     netdev.Device
+	packets    [][]byte
+	outs       []uint32
+	group      [][]byte
+	lengths    []int
 }
 
-func (s *Switch) plugged(attachment uint32, d netdev.Device) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.devices[attachment] == d
+func (s *Switch) runReader(attachment uint32, d netdev.Device) {
+	r := reader{Switch: s, attachment: attachment, device: d}
+	for {
+		err := r.forward()
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrClosed) {
+			s.failed(attachment, fmt.Errorf("read attachment %d: %w", attachment, err))
+		}
+		return
+	}
 }
 
 // forward waits for a batch, has it decided, and writes each packet to where it goes.
-func (s *Switch) forward(attachment uint32, d netdev.Device) error {
-	if err := d.WaitReadable(); err != nil {
+func (r *reader) forward() error {
+	if err := r.device.WaitReadable(); err != nil {
 		return err
 	}
-	batch := s.pool.Get(d)
-	defer s.pool.Put(batch)
-	n, err := d.Read(batch.Buffers, batch.Sizes)
+	batch := r.pool.Get()
+	defer r.pool.Put(batch)
+	n, err := r.device.Read(batch.Bufs, batch.Sizes)
 	if err != nil {
 		return err
 	}
-	batch.Packets, batch.Outs = batch.Packets[:0], batch.Outs[:0]
+	r.packets, r.outs = r.packets[:0], r.outs[:0]
 	for i := range n {
-		batch.Packets = append(batch.Packets, batch.Buffers[i][netdev.Headroom:netdev.Headroom+batch.Sizes[i]])
-		batch.Outs = append(batch.Outs, 0)
+		r.packets = append(r.packets, batch.Packet(i))
+		r.outs = append(r.outs, 0)
 	}
-	s.engine.Handle(s.now(), attachment, batch.Packets, batch.Outs)
-	s.deliver(attachment, batch)
+	r.engine.Handle(r.now(), r.attachment, r.packets, r.outs)
+	r.deliver(batch)
 	return nil
 }
 
 // deliver writes the packets of a batch, those for one attachment together and in their order.
-func (s *Switch) deliver(from uint32, b *netdev.Batch) {
-	for i := range b.Outs {
-		out := b.Outs[i]
+func (r *reader) deliver(b *netdev.Batch) {
+	for i, out := range r.outs {
 		if out == 0 {
 			continue
 		}
-		b.Group = b.Group[:0]
-		for j := i; j < len(b.Outs); j++ {
-			if b.Outs[j] == out {
-				b.Group = append(b.Group, b.Buffers[j][:netdev.Headroom+b.Sizes[j]])
-				b.Outs[j] = 0
+		r.group, r.lengths = r.group[:0], r.lengths[:0]
+		for j := i; j < len(r.outs); j++ {
+			if r.outs[j] == out {
+				r.group = append(r.group, b.Frame(j))
+				r.lengths = append(r.lengths, b.Sizes[j])
+				r.outs[j] = 0
 			}
 		}
-		s.write(from, out, b.Group)
+		r.write(out)
 	}
 }
 
-func (s *Switch) write(from, out uint32, packets [][]byte) {
-	s.mu.RLock()
-	d := s.devices[out]
-	s.mu.RUnlock()
+// write hands the group to a device. What the kernel refuses is a drop; which of the group it was is not known, nor does it matter.
+func (r *reader) write(out uint32) {
+	r.mu.RLock()
+	d := r.devices[out]
+	r.mu.RUnlock()
 	written := 0
 	if d != nil {
-		written, _ = d.Write(packets)
+		written, _ = d.Write(r.group)
 	}
-	if written < len(packets) {
-		s.engine.undelivered(from, packets[written:])
+	if written < len(r.lengths) {
+		r.engine.undelivered(r.attachment, r.lengths[written:])
 	}
 }
 
 // undelivered counts packets that the kernel refused: drops, and not the deliveries that their flows' slots took them for.
-func (e *Engine) undelivered(from uint32, packets [][]byte) {
+func (e *Engine) undelivered(from uint32, lengths []int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, p := range packets {
-		length := len(p) - netdev.Headroom
+	for _, length := range lengths {
 		e.countDrop(from, flow.DeliveryFailed, length)
 		// Slots only grow, so the correction stands beside them; the sum comes out right modulo 2^64.
 		t := e.delivered[from]

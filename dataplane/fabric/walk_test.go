@@ -1,122 +1,124 @@
-package fabric
+package fabric_test
 
 import (
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	. "github.com/vpclab/vpclab/dataplane/fabric/fabrictest"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
 // TestWalk reads as sentences: in this network, this packet from that sender ends so.
 func TestWalk(t *testing.T) {
-	tcp80 := port(flow.TCP, 80)
+	tcp80 := Port(flow.TCP, 80)
 	tests := []struct {
 		name   string
-		change func(*testbed)
-		packet Packet
-		from   func(*testbed) uint32
+		change func(*Bed)
+		packet fabric.Packet
+		from   func(*Bed) uint32
 		memory recollections
 		want   string // delivered NAME, or AT REASON
 		sees   string // the tuple at the receiver, when delivered
 	}{
-		{"an admitted packet crosses the VPC", allowWeb(from(tcp80, "10.0.1.0/24")), tcp("10.0.1.5", 999, "10.0.0.10", 80), client, nil,
+		{"an admitted packet crosses the VPC", allowWeb(From(tcp80, "10.0.1.0/24")), TCP("10.0.1.5", 999, "10.0.0.10", 80), client, nil,
 			"delivered web", "tcp 10.0.1.5:999 > 10.0.0.10:80"},
-		{"another port is refused by the receiver's group", allowWeb(from(tcp80, "10.0.1.0/24")), tcp("10.0.1.5", 999, "10.0.0.10", 81), client, nil,
+		{"another port is refused by the receiver's group", allowWeb(From(tcp80, "10.0.1.0/24")), TCP("10.0.1.5", 999, "10.0.0.10", 81), client, nil,
 			"web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"a group without rules admits nothing", nil, tcp("10.0.1.5", 999, "10.0.0.10", 80), client, nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"the sender's group refuses first", func(b *testbed) { b.clientGroup.Egress = nil }, tcp("10.0.1.5", 999, "10.0.0.10", 80), client, nil,
+		{"a group without rules admits nothing", nil, TCP("10.0.1.5", 999, "10.0.0.10", 80), client, nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"the sender's group refuses first", func(b *Bed) { b.ClientGroup.Egress = nil }, TCP("10.0.1.5", 999, "10.0.0.10", 80), client, nil,
 			"client/sg-out ENI_SG_RULES_MISMATCH", ""},
-		{"a group reference admits a member", func(b *testbed) { b.webGroup.Ingress = []SGRule{fromGroup(tcp80, b.clientGroup)} },
-			tcp("10.0.1.5", 999, "10.0.0.10", 80), client, nil, "delivered web", "tcp 10.0.1.5:999 > 10.0.0.10:80"},
-		{"a group reference does not admit another", func(b *testbed) { b.webGroup.Ingress = []SGRule{fromGroup(tcp80, b.clientGroup)} },
-			tcp("10.0.0.11", 999, "10.0.0.10", 80), sender("x"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"a group reference is lost behind an appliance", func(b *testbed) { b.webGroup.Ingress = []SGRule{fromGroup(tcp80, b.clientGroup)} },
-			tcp("10.0.1.5", 999, "10.0.0.10", 80), sender("firewall"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"a group reference to the appliance does not match a forwarded packet", func(b *testbed) { b.webGroup.Ingress = []SGRule{fromGroup(tcp80, b.other)} },
-			tcp("10.0.1.5", 999, "10.0.0.10", 80), sender("firewall"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"a group reference does not match a public address", func(b *testbed) { b.webGroup.Ingress = []SGRule{fromGroup(tcp80, b.other)} },
-			tcp("10.0.0.11", 999, "198.51.100.10", 80), sender("x"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"an egress group reference matches a member's private address", func(b *testbed) { b.clientGroup.Egress = []SGRule{fromGroup(tcp80, b.other)} },
-			tcp("10.0.1.5", 999, "10.0.0.12", 80), client, nil, "delivered v", "tcp 10.0.1.5:999 > 10.0.0.12:80"},
-		{"an egress group reference does not match others", func(b *testbed) { b.clientGroup.Egress = []SGRule{fromGroup(tcp80, b.other)} },
-			tcp("10.0.1.5", 999, "10.0.0.10", 80), client, nil, "client/sg-out ENI_SG_RULES_MISMATCH", ""},
-		{"an IPv4 rule does not match IPv6", allowWeb(from(anyTraffic, "0.0.0.0/0")), ping("2001:db8:a::11", "2001:db8:a::10"), sender("x"), nil,
+		{"a group reference admits a member", func(b *Bed) { b.WebGroup.Ingress = []fabric.SGRule{FromGroup(tcp80, b.ClientGroup)} },
+			TCP("10.0.1.5", 999, "10.0.0.10", 80), client, nil, "delivered web", "tcp 10.0.1.5:999 > 10.0.0.10:80"},
+		{"a group reference does not admit another", func(b *Bed) { b.WebGroup.Ingress = []fabric.SGRule{FromGroup(tcp80, b.ClientGroup)} },
+			TCP("10.0.0.11", 999, "10.0.0.10", 80), sender("x"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"a group reference is lost behind an appliance", func(b *Bed) { b.WebGroup.Ingress = []fabric.SGRule{FromGroup(tcp80, b.ClientGroup)} },
+			TCP("10.0.1.5", 999, "10.0.0.10", 80), sender("firewall"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"a group reference to the appliance does not match a forwarded packet", func(b *Bed) { b.WebGroup.Ingress = []fabric.SGRule{FromGroup(tcp80, b.Other)} },
+			TCP("10.0.1.5", 999, "10.0.0.10", 80), sender("firewall"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"a group reference does not match a public address", func(b *Bed) { b.WebGroup.Ingress = []fabric.SGRule{FromGroup(tcp80, b.Other)} },
+			TCP("10.0.0.11", 999, "198.51.100.10", 80), sender("x"), nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"an egress group reference matches a member's private address", func(b *Bed) { b.ClientGroup.Egress = []fabric.SGRule{FromGroup(tcp80, b.Other)} },
+			TCP("10.0.1.5", 999, "10.0.0.12", 80), client, nil, "delivered v", "tcp 10.0.1.5:999 > 10.0.0.12:80"},
+		{"an egress group reference does not match others", func(b *Bed) { b.ClientGroup.Egress = []fabric.SGRule{FromGroup(tcp80, b.Other)} },
+			TCP("10.0.1.5", 999, "10.0.0.10", 80), client, nil, "client/sg-out ENI_SG_RULES_MISMATCH", ""},
+		{"an IPv4 rule does not match IPv6", allowWeb(From(Anything, "0.0.0.0/0")), Ping("2001:db8:a::11", "2001:db8:a::10"), sender("x"), nil,
 			"web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"other protocols ignore ports", allowWeb(from(Traffic{Protocol: 47}, "0.0.0.0/0")), Packet{Tuple: flow.MakeTuple(47, addr("10.0.1.5"), 0, addr("10.0.0.10"), 0), Length: 60},
+		{"other protocols ignore ports", allowWeb(From(fabric.Traffic{Protocol: 47}, "0.0.0.0/0")), fabric.Packet{Tuple: flow.MakeTuple(47, Addr("10.0.1.5"), 0, Addr("10.0.0.10"), 0), Length: 60},
 			client, nil, "delivered web", "protocol 47 10.0.1.5 > 10.0.0.10"},
-		{"an ICMP rule for a type admits it", allowWeb(from(Traffic{Protocol: flow.ICMP, ICMPType: 8, ICMPCode: -1}, "0.0.0.0/0")), ping("10.0.1.5", "10.0.0.10"), client, nil,
+		{"an ICMP rule for a type admits it", allowWeb(From(fabric.Traffic{Protocol: flow.ICMP, ICMPType: 8, ICMPCode: -1}, "0.0.0.0/0")), Ping("10.0.1.5", "10.0.0.10"), client, nil,
 			"delivered web", "icmp type 8 id 7 10.0.1.5 > 10.0.0.10"},
-		{"and not another type", allowWeb(from(Traffic{Protocol: flow.ICMP, ICMPType: 0, ICMPCode: -1}, "0.0.0.0/0")), ping("10.0.1.5", "10.0.0.10"), client, nil,
+		{"and not another type", allowWeb(From(fabric.Traffic{Protocol: flow.ICMP, ICMPType: 0, ICMPCode: -1}, "0.0.0.0/0")), Ping("10.0.1.5", "10.0.0.10"), client, nil,
 			"web/sg-in ENI_SG_RULES_MISMATCH", ""},
 
-		{"ACLs do not act inside a subnet", denyAll, tcp("10.0.0.12", 999, "10.0.0.11", 80), sender("v"), nil, "delivered x", "tcp 10.0.0.12:999 > 10.0.0.11:80"},
-		{"an ACL acts on what enters the subnet", denyAll, tcp("10.0.1.5", 999, "10.0.0.11", 80), client, nil, "x/acl-in SUBNET_ACL_RESTRICTION", ""},
-		{"an ACL acts on what leaves the subnet", denyAll, tcp("10.0.0.11", 999, "10.0.1.5", 80), sender("x"), nil, "x/acl-out SUBNET_ACL_RESTRICTION", ""},
-		{"the first ACL entry decides, not the narrowest", func(b *testbed) {
-			b.public.ACL = &ACL{Name: "ordered", Ingress: []ACLEntry{entry(false, anyTraffic, "10.0.0.0/8"), entry(true, tcp80, "10.0.1.5/32")}}
-		}, tcp("10.0.1.5", 999, "10.0.0.11", 80), client, nil, "x/acl-in SUBNET_ACL_RESTRICTION", ""},
-		{"an ACL is stateless: a tracked answer needs its port", func(b *testbed) {
-			b.private.ACL = &ACL{Name: "narrow", Ingress: []ACLEntry{entry(true, port(flow.TCP, 443), "0.0.0.0/0")}}
-		}, midstream(tcp("10.0.0.11", 443, "10.0.1.5", 51000)), sender("x"), recollections{"x": Tracked, "client": Tracked}, "client/acl-in SUBNET_ACL_RESTRICTION", ""},
+		{"ACLs do not act inside a subnet", denyAll, TCP("10.0.0.12", 999, "10.0.0.11", 80), sender("v"), nil, "delivered x", "tcp 10.0.0.12:999 > 10.0.0.11:80"},
+		{"an fabric.ACL acts on what enters the subnet", denyAll, TCP("10.0.1.5", 999, "10.0.0.11", 80), client, nil, "x/acl-in SUBNET_ACL_RESTRICTION", ""},
+		{"an fabric.ACL acts on what leaves the subnet", denyAll, TCP("10.0.0.11", 999, "10.0.1.5", 80), sender("x"), nil, "x/acl-out SUBNET_ACL_RESTRICTION", ""},
+		{"the first fabric.ACL entry decides, not the narrowest", func(b *Bed) {
+			b.Public.ACL = &fabric.ACL{Name: "ordered", Ingress: []fabric.ACLEntry{Entry(false, Anything, "10.0.0.0/8"), Entry(true, tcp80, "10.0.1.5/32")}}
+		}, TCP("10.0.1.5", 999, "10.0.0.11", 80), client, nil, "x/acl-in SUBNET_ACL_RESTRICTION", ""},
+		{"an fabric.ACL is stateless: a tracked answer needs its port", func(b *Bed) {
+			b.Private.ACL = &fabric.ACL{Name: "narrow", Ingress: []fabric.ACLEntry{Entry(true, Port(flow.TCP, 443), "0.0.0.0/0")}}
+		}, Midstream(TCP("10.0.0.11", 443, "10.0.1.5", 51000)), sender("x"), recollections{"x": fabric.Tracked, "client": fabric.Tracked}, "client/acl-in SUBNET_ACL_RESTRICTION", ""},
 
-		{"nobody in the subnet has the address", nil, tcp("10.0.0.11", 999, "10.0.0.77", 80), sender("x"), nil, "x/route UNKNOWN_DESTINATION", ""},
-		{"nobody in the VPC has the address", nil, tcp("10.0.0.11", 999, "10.0.1.77", 80), sender("x"), nil, "x/route UNKNOWN_DESTINATION", ""},
-		{"no route", nil, tcp("10.0.1.5", 999, "203.0.113.5", 80), client, nil, "client/route NO_ROUTE_TO_DESTINATION", ""},
-		{"a blackhole does not fall through", func(b *testbed) { b.route(b.public, "203.0.113.0/24", ToBlackhole, nil) },
-			tcp("10.0.0.11", 999, "203.0.113.5", 80), sender("x"), nil, "x/route BAD_STATE_ROUTE", ""},
-		{"beside a blackhole the shorter route works", func(b *testbed) { b.route(b.public, "203.0.113.128/25", ToBlackhole, nil) },
-			tcp("10.0.0.11", 999, "203.0.113.5", 80), sender("x"), nil, "delivered example", "tcp 198.51.100.11:999 > 203.0.113.5:80"},
-		{"a VPC service is not routed", func(b *testbed) { b.route(b.private, "169.254.0.0/16", ToENI, b.x) }, tcp("10.0.1.5", 999, "169.254.169.254", 80), client, nil,
+		{"nobody in the subnet has the address", nil, TCP("10.0.0.11", 999, "10.0.0.77", 80), sender("x"), nil, "x/route UNKNOWN_DESTINATION", ""},
+		{"nobody in the VPC has the address", nil, TCP("10.0.0.11", 999, "10.0.1.77", 80), sender("x"), nil, "x/route UNKNOWN_DESTINATION", ""},
+		{"no route", nil, TCP("10.0.1.5", 999, "203.0.113.5", 80), client, nil, "client/route NO_ROUTE_TO_DESTINATION", ""},
+		{"a blackhole does not fall through", func(b *Bed) { b.Route(b.Public, "203.0.113.0/24", fabric.ToBlackhole, nil) },
+			TCP("10.0.0.11", 999, "203.0.113.5", 80), sender("x"), nil, "x/route BAD_STATE_ROUTE", ""},
+		{"beside a blackhole the shorter route works", func(b *Bed) { b.Route(b.Public, "203.0.113.128/25", fabric.ToBlackhole, nil) },
+			TCP("10.0.0.11", 999, "203.0.113.5", 80), sender("x"), nil, "delivered example", "tcp 198.51.100.11:999 > 203.0.113.5:80"},
+		{"a VPC service is not routed", func(b *Bed) { b.Route(b.Private, "169.254.0.0/16", fabric.ToENI, b.X) }, TCP("10.0.1.5", 999, "169.254.169.254", 80), client, nil,
 			"client/service VPC_SERVICE_UNAVAILABLE", ""},
-		{"a VPC service is not filtered", func(b *testbed) { b.clientGroup.Egress = nil }, udp("10.0.1.5", 999, "10.0.0.2", 53), client, nil,
+		{"a VPC service is not filtered", func(b *Bed) { b.ClientGroup.Egress = nil }, UDP("10.0.1.5", 999, "10.0.0.2", 53), client, nil,
 			"client/service VPC_SERVICE_UNAVAILABLE", ""},
 
-		{"a route to an appliance delivers there", viaFirewall, tcp("10.0.1.5", 999, "10.0.0.11", 80), client, nil, "delivered firewall", "tcp 10.0.1.5:999 > 10.0.0.11:80"},
-		{"an appliance with destination check drops", func(b *testbed) { viaFirewall(b); b.firewall.SourceDestCheck = true }, tcp("10.0.1.5", 999, "10.0.0.11", 80), client, nil,
+		{"a route to an appliance delivers there", viaFirewall, TCP("10.0.1.5", 999, "10.0.0.11", 80), client, nil, "delivered firewall", "tcp 10.0.1.5:999 > 10.0.0.11:80"},
+		{"an appliance with destination check drops", func(b *Bed) { viaFirewall(b); b.Firewall.SourceDestCheck = true }, TCP("10.0.1.5", 999, "10.0.0.11", 80), client, nil,
 			"firewall/dest-check ENI_SOURCE_DEST_CHECK_RESTRICTION", ""},
-		{"source check", nil, tcp("10.0.1.99", 999, "10.0.0.11", 80), client, nil, "client/source-check ENI_SOURCE_DEST_CHECK_RESTRICTION", ""},
-		{"an appliance may send others' packets", nil, tcp("10.0.1.5", 999, "10.0.0.11", 80), sender("firewall"), nil, "delivered x", "tcp 10.0.1.5:999 > 10.0.0.11:80"},
-		{"a loopback source is never valid", nil, tcp("127.0.0.1", 999, "10.0.0.11", 80), sender("firewall"), nil, "firewall/source-check INVALID_SOURCE_ADDRESS", ""},
+		{"source check", nil, TCP("10.0.1.99", 999, "10.0.0.11", 80), client, nil, "client/source-check ENI_SOURCE_DEST_CHECK_RESTRICTION", ""},
+		{"an appliance may send others' packets", nil, TCP("10.0.1.5", 999, "10.0.0.11", 80), sender("firewall"), nil, "delivered x", "tcp 10.0.1.5:999 > 10.0.0.11:80"},
+		{"a loopback source is never valid", nil, TCP("127.0.0.1", 999, "10.0.0.11", 80), sender("firewall"), nil, "firewall/source-check INVALID_SOURCE_ADDRESS", ""},
 
-		{"the internet gateway gives the source its public address", nil, tcp("10.0.0.11", 999, "203.0.113.5", 80), sender("x"), nil,
+		{"the internet gateway gives the source its public address", nil, TCP("10.0.0.11", 999, "203.0.113.5", 80), sender("x"), nil,
 			"delivered example", "tcp 198.51.100.11:999 > 203.0.113.5:80"},
-		{"without a public address nothing leaves", nil, tcp("10.0.0.12", 999, "203.0.113.5", 80), sender("v"), nil, "igw IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", ""},
-		{"the gateway refuses private destinations", nil, tcp("10.0.0.11", 999, "192.168.1.1", 80), sender("x"), nil, "igw IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", ""},
-		{"the gateway refuses shared address space", nil, tcp("10.0.0.11", 999, "100.64.0.1", 80), sender("x"), nil, "igw IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", ""},
-		{"IPv6 leaves as it is", nil, tcp("2001:db8:a::11", 999, "2001:db8:cafe::5", 80), sender("x"), nil, "delivered example", "tcp [2001:db8:a::11]:999 > [2001:db8:cafe::5]:80"},
-		{"a forged IPv6 source does not leave", func(b *testbed) { b.x.SourceDestCheck = false }, tcp("2001:db8:a::99", 999, "2001:db8:cafe::5", 80), sender("x"), nil,
+		{"without a public address nothing leaves", nil, TCP("10.0.0.12", 999, "203.0.113.5", 80), sender("v"), nil, "igw IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", ""},
+		{"the gateway refuses private destinations", nil, TCP("10.0.0.11", 999, "192.168.1.1", 80), sender("x"), nil, "igw IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", ""},
+		{"the gateway refuses shared address space", nil, TCP("10.0.0.11", 999, "100.64.0.1", 80), sender("x"), nil, "igw IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", ""},
+		{"IPv6 leaves as it is", nil, TCP("2001:db8:a::11", 999, "2001:db8:cafe::5", 80), sender("x"), nil, "delivered example", "tcp [2001:db8:a::11]:999 > [2001:db8:cafe::5]:80"},
+		{"a forged IPv6 source does not leave", func(b *Bed) { b.X.SourceDestCheck = false }, TCP("2001:db8:a::99", 999, "2001:db8:cafe::5", 80), sender("x"), nil,
 			"igw GATEWAY_REJECTS_SPOOFED_TRAFFIC", ""},
-		{"more than 1500 bytes do not cross the gateway", nil, sized(udp("10.0.0.11", 999, "203.0.113.5", 80), 1501), sender("x"), nil, "igw MTU_EXCEEDED", ""},
-		{"1500 bytes do", nil, sized(udp("10.0.0.11", 999, "203.0.113.5", 80), 1500), sender("x"), nil, "delivered example", "udp 198.51.100.11:999 > 203.0.113.5:80"},
-		{"two instances talk by public addresses", nil, tcp("10.0.0.11", 999, "198.51.100.10", 80), sender("x"), recollections{"web": Tracked},
+		{"more than 1500 bytes do not cross the gateway", nil, Sized(UDP("10.0.0.11", 999, "203.0.113.5", 80), 1501), sender("x"), nil, "igw MTU_EXCEEDED", ""},
+		{"1500 bytes do", nil, Sized(UDP("10.0.0.11", 999, "203.0.113.5", 80), 1500), sender("x"), nil, "delivered example", "udp 198.51.100.11:999 > 203.0.113.5:80"},
+		{"two instances talk by public addresses", nil, TCP("10.0.0.11", 999, "198.51.100.10", 80), sender("x"), recollections{"web": fabric.Tracked},
 			"delivered web", "tcp 198.51.100.11:999 > 10.0.0.10:80"},
-		{"an instance talks to its own public address", nil, tcp("10.0.0.11", 999, "198.51.100.11", 80), sender("x"), nil,
+		{"an instance talks to its own public address", nil, TCP("10.0.0.11", 999, "198.51.100.11", 80), sender("x"), nil,
 			"delivered x", "tcp 198.51.100.11:999 > 10.0.0.11:80"},
-		{"nobody has the destination", nil, tcp("10.0.0.11", 999, "8.8.8.8", 80), sender("x"), nil, "internet UNKNOWN_DESTINATION", ""},
+		{"nobody has the destination", nil, TCP("10.0.0.11", 999, "8.8.8.8", 80), sender("x"), nil, "internet UNKNOWN_DESTINATION", ""},
 
-		{"the internet reaches a mapped address", nil, tcp("203.0.113.5", 999, "198.51.100.11", 80), host, nil, "delivered x", "tcp 203.0.113.5:999 > 10.0.0.11:80"},
-		{"its groups still decide", nil, tcp("203.0.113.5", 999, "198.51.100.10", 80), host, nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
-		{"an address that is mapped to nothing", nil, tcp("203.0.113.5", 999, "198.51.100.99", 80), host, nil, "igw IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", ""},
-		{"an address of the pool that is mapped to nothing", nil, tcp("203.0.113.5", 999, "198.18.0.9", 80), host, nil, "igw IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", ""},
-		{"IPv6 from the internet", nil, ping("2001:db8:cafe::5", "2001:db8:a::11"), host, nil, "delivered x", "icmpv6 type 128 id 7 2001:db8:cafe::5 > 2001:db8:a::11"},
-		{"a private source from the internet", nil, tcp("192.168.0.1", 999, "198.51.100.11", 80), host, nil, "igw IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", ""},
-		{"a forged source from the internet", nil, tcp("203.0.113.66", 999, "198.51.100.11", 80), host, nil, "example/source-check GATEWAY_REJECTS_SPOOFED_TRAFFIC", ""},
+		{"the internet reaches a mapped address", nil, TCP("203.0.113.5", 999, "198.51.100.11", 80), host, nil, "delivered x", "tcp 203.0.113.5:999 > 10.0.0.11:80"},
+		{"its groups still decide", nil, TCP("203.0.113.5", 999, "198.51.100.10", 80), host, nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"an address that is mapped to nothing", nil, TCP("203.0.113.5", 999, "198.51.100.99", 80), host, nil, "igw IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", ""},
+		{"an address of the pool that is mapped to nothing", nil, TCP("203.0.113.5", 999, "198.18.0.9", 80), host, nil, "igw IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", ""},
+		{"IPv6 from the internet", nil, Ping("2001:db8:cafe::5", "2001:db8:a::11"), host, nil, "delivered x", "icmpv6 type 128 id 7 2001:db8:cafe::5 > 2001:db8:a::11"},
+		{"a private source from the internet", nil, TCP("192.168.0.1", 999, "198.51.100.11", 80), host, nil, "igw IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", ""},
+		{"a forged source from the internet", nil, TCP("203.0.113.66", 999, "198.51.100.11", 80), host, nil, "example/source-check GATEWAY_REJECTS_SPOOFED_TRAFFIC", ""},
 
-		{"a tracked answer needs no rule", func(b *testbed) { b.webGroup.Egress = nil }, midstream(tcp("10.0.0.10", 80, "10.0.1.5", 999)), sender("web"),
-			recollections{"web": Tracked, "client": Tracked}, "delivered client", "tcp 10.0.0.10:80 > 10.0.1.5:999"},
-		{"an untracked answer needs a rule", func(b *testbed) { b.webGroup.Egress = nil }, midstream(tcp("10.0.0.10", 80, "10.0.1.5", 999)), sender("web"),
-			recollections{"web": UntrackedReply, "client": Tracked}, "web/sg-out ENI_SG_RULES_MISMATCH", ""},
-		{"the middle of an unknown connection is refused where it would be tracked", func(b *testbed) { b.clientGroup.Ingress = []SGRule{from(tcp80, "10.0.0.0/16")} },
-			midstream(tcp("10.0.0.12", 999, "10.0.1.5", 80)), sender("v"), nil, "client/sg-in NO_TRACKED_CONNECTION", ""},
+		{"a tracked answer needs no rule", func(b *Bed) { b.WebGroup.Egress = nil }, Midstream(TCP("10.0.0.10", 80, "10.0.1.5", 999)), sender("web"),
+			recollections{"web": fabric.Tracked, "client": fabric.Tracked}, "delivered client", "tcp 10.0.0.10:80 > 10.0.1.5:999"},
+		{"an untracked answer needs a rule", func(b *Bed) { b.WebGroup.Egress = nil }, Midstream(TCP("10.0.0.10", 80, "10.0.1.5", 999)), sender("web"),
+			recollections{"web": fabric.UntrackedReply, "client": fabric.Tracked}, "web/sg-out ENI_SG_RULES_MISMATCH", ""},
+		{"the middle of an unknown connection is refused where it would be tracked", func(b *Bed) { b.ClientGroup.Ingress = []fabric.SGRule{From(tcp80, "10.0.0.0/16")} },
+			Midstream(TCP("10.0.0.12", 999, "10.0.1.5", 80)), sender("v"), nil, "client/sg-in NO_TRACKED_CONNECTION", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := newTestbed()
+			b := New()
 			if test.change != nil {
 				test.change(b)
 			}
-			path := b.walk(t, test.packet, test.from(b), test.memory)
+			path := walk(b, test.packet, test.from(b), test.memory)
 			got := path.At() + " " + path.Reason.String()
 			if path.Verdict == flow.Deliver {
 				got = "delivered " + b.Attachments[path.Out].Name()
@@ -134,16 +136,16 @@ func TestWalk(t *testing.T) {
 	}
 }
 
-func allowWeb(rules ...SGRule) func(*testbed) {
-	return func(b *testbed) { b.webGroup.Ingress = rules }
+func allowWeb(rules ...fabric.SGRule) func(*Bed) {
+	return func(b *Bed) { b.WebGroup.Ingress = rules }
 }
 
-func denyAll(b *testbed) { b.public.ACL = &ACL{Name: "deny"} }
+func denyAll(b *Bed) { b.Public.ACL = &fabric.ACL{Name: "deny"} }
 
-func viaFirewall(b *testbed) { b.route(b.private, "10.0.0.0/24", ToENI, b.firewall) }
+func viaFirewall(b *Bed) { b.Route(b.Private, "10.0.0.0/24", fabric.ToENI, b.Firewall) }
 
-func sender(name string) func(*testbed) uint32 {
-	return func(b *testbed) uint32 {
+func sender(name string) func(*Bed) uint32 {
+	return func(b *Bed) uint32 {
 		for _, a := range b.Attachments {
 			if a != nil && a.Name() == name {
 				return a.Index
@@ -160,30 +162,30 @@ var (
 
 // TestUntracked: AWS does not track a flow that a rule open to everybody admits, if everything may flow back.
 func TestUntracked(t *testing.T) {
-	everybody := from(port(flow.TCP, 443), "0.0.0.0/0")
+	everybody := From(Port(flow.TCP, 443), "0.0.0.0/0")
 	tests := []struct {
 		name    string
-		ingress []SGRule
-		egress  []SGRule
-		packet  Packet
-		want    Note
+		ingress []fabric.SGRule
+		egress  []fabric.SGRule
+		packet  fabric.Packet
+		want    fabric.Note
 	}{
-		{"open both ways", []SGRule{everybody}, []SGRule{from(anyTraffic, "0.0.0.0/0")}, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginUntracked},
-		{"open in, narrow out", []SGRule{everybody}, []SGRule{from(port(flow.TCP, 443), "0.0.0.0/0")}, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginTracked},
-		{"open in, nothing out", []SGRule{everybody}, nil, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginTracked},
-		{"narrow in, open out", []SGRule{from(port(flow.TCP, 443), "203.0.113.0/24")}, []SGRule{from(anyTraffic, "0.0.0.0/0")}, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginTracked},
-		{"open in, all TCP ports out", []SGRule{everybody}, []SGRule{from(Traffic{Protocol: flow.TCP, ToPort: 65535}, "0.0.0.0/0")}, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginUntracked},
-		{"open in, all UDP ports out", []SGRule{everybody}, []SGRule{from(Traffic{Protocol: flow.UDP, ToPort: 65535}, "0.0.0.0/0")}, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginTracked},
-		{"open in, open out for IPv6 only", []SGRule{everybody}, []SGRule{from(anyTraffic, "::/0")}, tcp("203.0.113.5", 9, "198.51.100.10", 443), BeginTracked},
-		{"ICMP is always tracked", []SGRule{from(anyTraffic, "0.0.0.0/0")}, []SGRule{from(anyTraffic, "0.0.0.0/0")}, ping("203.0.113.5", "198.51.100.10"), BeginTracked},
-		{"so are other protocols", []SGRule{from(anyTraffic, "0.0.0.0/0")}, []SGRule{from(anyTraffic, "0.0.0.0/0")},
-			Packet{Tuple: flow.MakeTuple(47, addr("203.0.113.5"), 0, addr("198.51.100.10"), 0)}, BeginTracked},
+		{"open both ways", []fabric.SGRule{everybody}, []fabric.SGRule{From(Anything, "0.0.0.0/0")}, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginUntracked},
+		{"open in, narrow out", []fabric.SGRule{everybody}, []fabric.SGRule{From(Port(flow.TCP, 443), "0.0.0.0/0")}, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginTracked},
+		{"open in, nothing out", []fabric.SGRule{everybody}, nil, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginTracked},
+		{"narrow in, open out", []fabric.SGRule{From(Port(flow.TCP, 443), "203.0.113.0/24")}, []fabric.SGRule{From(Anything, "0.0.0.0/0")}, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginTracked},
+		{"open in, all TCP ports out", []fabric.SGRule{everybody}, []fabric.SGRule{From(fabric.Traffic{Protocol: flow.TCP, ToPort: 65535}, "0.0.0.0/0")}, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginUntracked},
+		{"open in, all UDP ports out", []fabric.SGRule{everybody}, []fabric.SGRule{From(fabric.Traffic{Protocol: flow.UDP, ToPort: 65535}, "0.0.0.0/0")}, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginTracked},
+		{"open in, open out for IPv6 only", []fabric.SGRule{everybody}, []fabric.SGRule{From(Anything, "::/0")}, TCP("203.0.113.5", 9, "198.51.100.10", 443), fabric.BeginTracked},
+		{"ICMP is always tracked", []fabric.SGRule{From(Anything, "0.0.0.0/0")}, []fabric.SGRule{From(Anything, "0.0.0.0/0")}, Ping("203.0.113.5", "198.51.100.10"), fabric.BeginTracked},
+		{"so are other protocols", []fabric.SGRule{From(Anything, "0.0.0.0/0")}, []fabric.SGRule{From(Anything, "0.0.0.0/0")},
+			fabric.Packet{Tuple: flow.MakeTuple(47, Addr("203.0.113.5"), 0, Addr("198.51.100.10"), 0)}, fabric.BeginTracked},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := newTestbed()
-			b.webGroup.Ingress, b.webGroup.Egress = test.ingress, test.egress
-			path := b.walk(t, test.packet, b.example.Attachment, Forgetful{})
+			b := New()
+			b.WebGroup.Ingress, b.WebGroup.Egress = test.ingress, test.egress
+			path := walk(b, test.packet, b.Example.Attachment, fabric.Forgetful{})
 			taps := path.Taps()
 			if path.Verdict != flow.Deliver || len(taps) != 1 || taps[0].Note != test.want {
 				t.Errorf("verdict %v, taps %+v, want note %v", path.Verdict, taps, test.want)
@@ -192,34 +194,34 @@ func TestUntracked(t *testing.T) {
 	}
 }
 
-// TestTaps: one tap an interface, with the addresses that it saw, and ACCEPT unless its own groups or ACL refused.
+// TestTaps: one tap an interface, with the addresses that it saw, and ACCEPT unless its own groups or fabric.ACL refused.
 func TestTaps(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(*testbed)
-		packet Packet
-		from   func(*testbed) uint32
+		change func(*Bed)
+		packet fabric.Packet
+		from   func(*Bed) uint32
 		want   []string
 	}{
-		{"two interfaces", nil, tcp("10.0.0.12", 9, "10.0.0.11", 80), sender("v"), []string{
+		{"two interfaces", nil, TCP("10.0.0.12", 9, "10.0.0.11", 80), sender("v"), []string{
 			"v egress ACCEPT tcp 10.0.0.12:9 > 10.0.0.11:80 path 1", "x ingress ACCEPT tcp 10.0.0.12:9 > 10.0.0.11:80 path 0"}},
-		{"public addresses never appear at an instance", nil, tcp("203.0.113.5", 9, "198.51.100.11", 80), host, []string{
+		{"public addresses never appear at an instance", nil, TCP("203.0.113.5", 9, "198.51.100.11", 80), host, []string{
 			"x ingress ACCEPT tcp 203.0.113.5:9 > 10.0.0.11:80 path 0"}},
-		{"a routing drop is accepted by the sender's interface", nil, tcp("10.0.0.12", 9, "203.0.113.5", 80), sender("v"), []string{
+		{"a routing drop is accepted by the sender's interface", nil, TCP("10.0.0.12", 9, "203.0.113.5", 80), sender("v"), []string{
 			"v egress ACCEPT tcp 10.0.0.12:9 > 203.0.113.5:80 path 8"}},
-		{"the receiver refuses", nil, tcp("10.0.1.5", 9, "10.0.0.10", 80), client, []string{
+		{"the receiver refuses", nil, TCP("10.0.1.5", 9, "10.0.0.10", 80), client, []string{
 			"client egress ACCEPT tcp 10.0.1.5:9 > 10.0.0.10:80 path 1", "web ingress REJECT tcp 10.0.1.5:9 > 10.0.0.10:80 path 0"}},
-		{"the ACL refuses on the way out", denyAll, tcp("10.0.0.11", 9, "10.0.1.5", 80), sender("x"), []string{
+		{"the fabric.ACL refuses on the way out", denyAll, TCP("10.0.0.11", 9, "10.0.1.5", 80), sender("x"), []string{
 			"x egress REJECT tcp 10.0.0.11:9 > 10.0.1.5:80 path 0"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			b := newTestbed()
+			b := New()
 			if test.change != nil {
 				test.change(b)
 			}
 			var got []string
-			for _, tap := range b.walk(t, test.packet, test.from(b), Forgetful{}).Taps() {
+			for _, tap := range walk(b, test.packet, test.from(b), fabric.Forgetful{}).Taps() {
 				action := "REJECT"
 				if tap.Accept {
 					action = "ACCEPT"
@@ -235,32 +237,32 @@ func TestTaps(t *testing.T) {
 
 // TestICMPErrors: an error passes the groups with the connection that it quotes, and the gateway translates the quotation.
 func TestICMPErrors(t *testing.T) {
-	b := newTestbed()
-	b.webGroup.Egress = nil
-	unreachable := Packet{
-		Tuple: flow.MakeTuple(flow.ICMP, addr("10.0.0.10"), 0, addr("203.0.113.5"), 3), Length: 56, ICMPType: 3, ICMPCode: 3,
-		Error: true, Quoted: flow.MakeTuple(flow.UDP, addr("203.0.113.5"), 999, addr("10.0.0.10"), 53),
+	b := New()
+	b.WebGroup.Egress = nil
+	unreachable := fabric.Packet{
+		Tuple: flow.MakeTuple(flow.ICMP, Addr("10.0.0.10"), 0, Addr("203.0.113.5"), 3), Length: 56, ICMPType: 3, ICMPCode: 3,
+		Error: true, Quoted: flow.MakeTuple(flow.UDP, Addr("203.0.113.5"), 999, Addr("10.0.0.10"), 53),
 	}
-	path := b.walk(t, unreachable, b.web.Attachment, Forgetful{})
+	path := walk(b, unreachable, b.Web.Attachment, fabric.Forgetful{})
 	if path.Reason != flow.SGRulesMismatch {
 		t.Fatalf("an error of no connection: got %v, want ENI_SG_RULES_MISMATCH", path.Reason)
 	}
-	path = b.walk(t, unreachable, b.web.Attachment, recollections{"web": Tracked})
+	path = walk(b, unreachable, b.Web.Attachment, recollections{"web": fabric.Tracked})
 	if path.Verdict != flow.Deliver {
 		t.Fatalf("an error of a tracked connection: %v", path.Lines())
 	}
-	if want := (flow.Rewrite{Src: addr("198.51.100.10")}); path.Rewrite != want {
+	if want := (flow.Rewrite{Src: Addr("198.51.100.10")}); path.Rewrite != want {
 		t.Errorf("rewrite %v, want %v", path.Rewrite, want)
 	}
-	if want := (flow.Rewrite{Dst: addr("198.51.100.10")}); path.Quote != want {
+	if want := (flow.Rewrite{Dst: Addr("198.51.100.10")}); path.Quote != want {
 		t.Errorf("quotation's rewrite %v, want %v", path.Quote, want)
 	}
-	fromHost := Packet{
-		Tuple: flow.MakeTuple(flow.ICMP, addr("203.0.113.5"), 0, addr("198.51.100.10"), 3), Length: 56, ICMPType: 3, ICMPCode: 3,
-		Error: true, Quoted: flow.MakeTuple(flow.UDP, addr("198.51.100.10"), 53, addr("203.0.113.5"), 999),
+	fromHost := fabric.Packet{
+		Tuple: flow.MakeTuple(flow.ICMP, Addr("203.0.113.5"), 0, Addr("198.51.100.10"), 3), Length: 56, ICMPType: 3, ICMPCode: 3,
+		Error: true, Quoted: flow.MakeTuple(flow.UDP, Addr("198.51.100.10"), 53, Addr("203.0.113.5"), 999),
 	}
-	path = b.walk(t, fromHost, b.example.Attachment, recollections{"web": Tracked})
-	if want := (flow.Rewrite{Src: addr("10.0.0.10")}); path.Verdict != flow.Deliver || path.Quote != want {
+	path = walk(b, fromHost, b.Example.Attachment, recollections{"web": fabric.Tracked})
+	if want := (flow.Rewrite{Src: Addr("10.0.0.10")}); path.Verdict != flow.Deliver || path.Quote != want {
 		t.Errorf("inward: verdict %v, quotation's rewrite %v, want %v", path.Verdict, path.Quote, want)
 	}
 }
@@ -268,20 +270,20 @@ func TestICMPErrors(t *testing.T) {
 // TestAdvice: what a person is told to change is a rule that would match.
 func TestAdvice(t *testing.T) {
 	tests := []struct {
-		packet Packet
-		from   func(*testbed) uint32
+		packet fabric.Packet
+		from   func(*Bed) uint32
 		want   string
 	}{
-		{tcp("10.0.1.5", 9, "10.0.0.10", 80), client, `add "tcp 80 from 10.0.1.5/32" to the ingress rules of one of the security groups of web`},
-		{tcp("10.0.1.5", 9, "203.0.113.5", 80), client, "add a route for 203.0.113.5/32 to route table private"},
-		{tcp("10.0.0.12", 9, "203.0.113.5", 80), sender("v"), "give the interface that has 10.0.0.12 a public address (eip: auto)"},
-		{tcp("203.0.113.5", 9, "198.51.100.99", 80), host, "give an instance eip: 198.51.100.99"},
-		{tcp("10.0.1.99", 9, "10.0.0.10", 80), client, "set source_dest_check: false on client if it is meant to carry other hosts' packets"},
-		{tcp("10.0.0.12", 9, "10.0.0.11", 80), sender("v"), ""},
+		{TCP("10.0.1.5", 9, "10.0.0.10", 80), client, `add "tcp 80 from 10.0.1.5/32" to the ingress rules of one of the security groups of web`},
+		{TCP("10.0.1.5", 9, "203.0.113.5", 80), client, "add a route for 203.0.113.5/32 to route table private"},
+		{TCP("10.0.0.12", 9, "203.0.113.5", 80), sender("v"), "give the interface that has 10.0.0.12 a public address (eip: auto)"},
+		{TCP("203.0.113.5", 9, "198.51.100.99", 80), host, "give an instance eip: 198.51.100.99"},
+		{TCP("10.0.1.99", 9, "10.0.0.10", 80), client, "set source_dest_check: false on client if it is meant to carry other hosts' packets"},
+		{TCP("10.0.0.12", 9, "10.0.0.11", 80), sender("v"), ""},
 	}
 	for _, test := range tests {
-		b := newTestbed()
-		if got := b.walk(t, test.packet, test.from(b), Forgetful{}).Advice(); got != test.want {
+		b := New()
+		if got := walk(b, test.packet, test.from(b), fabric.Forgetful{}).Advice(); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.packet.Tuple, got, test.want)
 		}
 	}
@@ -289,30 +291,43 @@ func TestAdvice(t *testing.T) {
 
 // TestDomains: an entry depends on the VPC where its path began and the one where it ended.
 func TestDomains(t *testing.T) {
-	b := newTestbed()
-	b.app.Generation, b.Internet.Generation = 5, 9
-	path := b.walk(t, tcp("10.0.0.11", 9, "203.0.113.5", 80), b.x.Attachment, Forgetful{})
-	if want := [2]flow.Domain{{Index: 1, Generation: 5}, {Index: InternetDomain, Generation: 9}}; path.Domains != want {
+	b := New()
+	b.App.Generation, b.Internet.Generation = 5, 9
+	path := walk(b, TCP("10.0.0.11", 9, "203.0.113.5", 80), b.X.Attachment, fabric.Forgetful{})
+	if want := [2]flow.Domain{{Index: 1, Generation: 5}, {Index: fabric.InternetDomain, Generation: 9}}; path.Domains != want {
 		t.Errorf("out: %v, want %v", path.Domains, want)
 	}
-	path = b.walk(t, tcp("10.0.0.11", 9, "10.0.0.12", 80), b.x.Attachment, Forgetful{})
+	path = walk(b, TCP("10.0.0.11", 9, "10.0.0.12", 80), b.X.Attachment, fabric.Forgetful{})
 	if want := [2]flow.Domain{{Index: 1, Generation: 5}, {Index: 1, Generation: 5}}; path.Domains != want {
 		t.Errorf("inside: %v, want %v", path.Domains, want)
 	}
 }
 
 func TestWalkDoesNotAllocate(t *testing.T) {
-	b := newTestbed()
-	p, path := tcp("10.0.0.11", 9, "203.0.113.5", 80), new(Path)
-	if n := testing.AllocsPerRun(100, func() { b.Walk(p, b.Attachments[b.x.Attachment], Forgetful{}, path) }); n != 0 {
+	b := New()
+	p, path := TCP("10.0.0.11", 9, "203.0.113.5", 80), new(fabric.Path)
+	if n := testing.AllocsPerRun(100, func() { b.Walk(p, b.Attachments[b.X.Attachment], fabric.Forgetful{}, path) }); n != 0 {
 		t.Errorf("%v allocations a walk", n)
 	}
 }
 
 func BenchmarkWalk(bench *testing.B) {
-	b := newTestbed()
-	p, path := tcp("10.0.0.11", 9, "203.0.113.5", 80), new(Path)
+	b := New()
+	p, path := TCP("10.0.0.11", 9, "203.0.113.5", 80), new(fabric.Path)
 	for bench.Loop() {
-		b.Walk(p, b.Attachments[b.x.Attachment], Forgetful{}, path)
+		b.Walk(p, b.Attachments[b.X.Attachment], fabric.Forgetful{}, path)
 	}
+}
+
+// recollections is a Tracker with fixed answers by interface name.
+type recollections map[string]fabric.Memory
+
+func (r recollections) Recall(e *fabric.ENI, _ fabric.Direction, _ *fabric.Packet) fabric.Memory {
+	return r[e.Name]
+}
+
+func walk(b *Bed, p fabric.Packet, from uint32, tracker fabric.Tracker) *fabric.Path {
+	path := new(fabric.Path)
+	b.Walk(p, b.Attachments[from], tracker, path)
+	return path
 }

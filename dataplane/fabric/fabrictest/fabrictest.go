@@ -1,0 +1,149 @@
+// Package fabrictest is a small network for the tests of the walk and of the engine, with constructors that let their tables read
+// as sentences. It is not for programs.
+package fabrictest
+
+import (
+	"net/netip"
+
+	"github.com/gaissmai/bart"
+
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// Bed is the network, an instance and its subnet in each row:
+//
+//	vpc app 10.0.0.0/16, 2001:db8:a::/56, internet gateway
+//	  public  10.0.0.0/24 2001:db8:a::/64    web 10.0.0.10 (198.51.100.10), x 10.0.0.11 (198.51.100.11), v 10.0.0.12
+//	  private 10.0.1.0/24                    client 10.0.1.5
+//	  middle  10.0.2.0/24                    firewall 10.0.2.9, no source/dest check
+//	internet  example 203.0.113.5, 2001:db8:cafe::5
+//
+// Only public routes to the internet gateway. web's group admits nothing, client's neither; x, v and firewall share one that admits
+// everything. All groups let everything out, and the ACLs let everything through.
+type Bed struct {
+	*fabric.Network
+	App                          *fabric.VPC
+	Public, Private, Middle      *fabric.Subnet
+	Web, X, V, Client, Firewall  *fabric.ENI
+	WebGroup, ClientGroup, Other *fabric.SecurityGroup
+	Example                      *fabric.Host
+}
+
+func Addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+func Prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+var Anything = fabric.Traffic{Protocol: -1, ICMPType: -1, ICMPCode: -1}
+
+func Port(proto int16, p uint16) fabric.Traffic {
+	return fabric.Traffic{Protocol: proto, FromPort: p, ToPort: p}
+}
+
+func From(t fabric.Traffic, cidr string) fabric.SGRule {
+	return fabric.SGRule{Traffic: t, Prefixes: []netip.Prefix{Prefix(cidr)}, Text: cidr}
+}
+
+func FromGroup(t fabric.Traffic, g *fabric.SecurityGroup) fabric.SGRule {
+	return fabric.SGRule{Traffic: t, ByGroup: true, Group: g.ID, Text: "from " + g.Name}
+}
+
+func Entry(allow bool, t fabric.Traffic, cidr string) fabric.ACLEntry {
+	return fabric.ACLEntry{Traffic: t, Allow: allow, Prefix: Prefix(cidr), Text: cidr}
+}
+
+func openACL(name string) *fabric.ACL {
+	all := []fabric.ACLEntry{Entry(true, Anything, "0.0.0.0/0"), Entry(true, Anything, "::/0")}
+	return &fabric.ACL{Name: name, Ingress: all, Egress: all}
+}
+
+func New() *Bed {
+	b := &Bed{Network: &fabric.Network{Attachments: make([]*fabric.Attachment, 1)}}
+	everything := []fabric.SGRule{From(Anything, "0.0.0.0/0"), From(Anything, "::/0")}
+	b.WebGroup = &fabric.SecurityGroup{ID: 1, Name: "web", Egress: everything}
+	b.ClientGroup = &fabric.SecurityGroup{ID: 2, Name: "client", Egress: everything}
+	b.Other = &fabric.SecurityGroup{ID: 3, Name: "other", Ingress: everything, Egress: everything}
+	b.App = &fabric.VPC{Index: 1, Generation: 1, Name: "app", Resolver: Addr("10.0.0.2"), HasIGW: true, ENIs: map[netip.Addr]*fabric.ENI{}}
+	b.VPCs = []*fabric.VPC{b.App}
+	b.Public = b.subnet("public", "10.0.0.0/24", "2001:db8:a::/64")
+	b.Private = b.subnet("private", "10.0.1.0/24", "")
+	b.Middle = b.subnet("middle", "10.0.2.0/24", "")
+	b.Route(b.Public, "0.0.0.0/0", fabric.ToInternetGateway, nil)
+	b.Route(b.Public, "::/0", fabric.ToInternetGateway, nil)
+	b.Internet = fabric.Internet{
+		Generation: 1, Hosts: map[netip.Addr]*fabric.Host{}, Public: map[netip.Addr]fabric.PublicAddress{}, IPv6: new(bart.Table[*fabric.VPC]),
+		Elastic: map[netip.Addr]bool{Addr("198.51.100.99"): true}, Pool: Prefix("198.18.0.0/16"),
+	}
+	b.Internet.IPv6.Insert(Prefix("2001:db8:a::/56"), b.App)
+	b.Web = b.eni("web", b.Public, b.WebGroup, "198.51.100.10", "10.0.0.10", "2001:db8:a::10")
+	b.X = b.eni("x", b.Public, b.Other, "198.51.100.11", "10.0.0.11", "2001:db8:a::11")
+	b.V = b.eni("v", b.Public, b.Other, "", "10.0.0.12")
+	b.Client = b.eni("client", b.Private, b.ClientGroup, "", "10.0.1.5")
+	b.Firewall = b.eni("firewall", b.Middle, b.Other, "", "10.0.2.9")
+	b.Firewall.SourceDestCheck = false
+	b.Example = &fabric.Host{Attachment: b.next(), Name: "example", Addrs: []netip.Addr{Addr("203.0.113.5"), Addr("2001:db8:cafe::5")}}
+	b.Attachments = append(b.Attachments, &fabric.Attachment{Index: b.Example.Attachment, Host: b.Example})
+	for _, a := range b.Example.Addrs {
+		b.Internet.Hosts[a] = b.Example
+	}
+	return b
+}
+
+func (b *Bed) next() uint32 { return uint32(len(b.Attachments)) }
+
+func (b *Bed) subnet(name, cidr, cidr6 string) *fabric.Subnet {
+	s := &fabric.Subnet{VPC: b.App, Name: name, CIDR: Prefix(cidr), Router4: Prefix(cidr).Addr().Next(), ACL: openACL("default")}
+	if cidr6 != "" {
+		s.IPv6 = Prefix(cidr6)
+	}
+	s.Routes = &fabric.RouteTable{Name: name, Routes: new(bart.Table[*fabric.Route])}
+	b.Route(s, "10.0.0.0/16", fabric.ToLocal, nil)
+	b.Route(s, "2001:db8:a::/56", fabric.ToLocal, nil)
+	return s
+}
+
+func (b *Bed) Route(s *fabric.Subnet, to string, kind fabric.TargetKind, e *fabric.ENI) {
+	s.Routes.Routes.Insert(Prefix(to), &fabric.Route{Prefix: Prefix(to), Kind: kind, ENI: e, Text: to})
+}
+
+func (b *Bed) eni(name string, s *fabric.Subnet, g *fabric.SecurityGroup, public string, addrs ...string) *fabric.ENI {
+	e := &fabric.ENI{
+		Attachment: b.next(), Name: name, Subnet: s, Groups: []*fabric.SecurityGroup{g}, SourceDestCheck: true, Public: map[netip.Addr]netip.Addr{},
+	}
+	for _, a := range addrs {
+		e.Addrs = append(e.Addrs, Addr(a))
+		b.App.ENIs[Addr(a)] = e
+	}
+	if public != "" {
+		e.Public[e.Addrs[0]] = Addr(public)
+		b.Internet.Public[Addr(public)] = fabric.PublicAddress{ENI: e, Private: e.Addrs[0]}
+	}
+	b.Attachments = append(b.Attachments, &fabric.Attachment{Index: e.Attachment, ENI: e})
+	return e
+}
+
+func TCP(src string, sport uint16, dst string, dport uint16) fabric.Packet {
+	return fabric.Packet{Tuple: flow.MakeTuple(flow.TCP, Addr(src), sport, Addr(dst), dport), Length: 60, TCPFlags: flow.SYN}
+}
+
+func UDP(src string, sport uint16, dst string, dport uint16) fabric.Packet {
+	return fabric.Packet{Tuple: flow.MakeTuple(flow.UDP, Addr(src), sport, Addr(dst), dport), Length: 60}
+}
+
+func Ping(src, dst string) fabric.Packet {
+	proto, typ := uint8(flow.ICMP), uint16(8)
+	if Addr(src).Is6() {
+		proto, typ = flow.ICMPv6, 128
+	}
+	return fabric.Packet{Tuple: flow.MakeTuple(proto, Addr(src), 7, Addr(dst), typ), Length: 84, ICMPType: uint8(typ)}
+}
+
+// midstream is a packet of an established TCP connection.
+func Midstream(p fabric.Packet) fabric.Packet {
+	p.TCPFlags = flow.ACK
+	return p
+}
+
+func Sized(p fabric.Packet, n int) fabric.Packet {
+	p.Length = n
+	return p
+}
