@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -32,6 +33,11 @@ func join(a, b end) error {
 			return fmt.Errorf("bring up %s: %w", e.device, err)
 		}
 	}
+	for _, e := range []end{a, b} {
+		if err := e.awaitUp(); err != nil {
+			return fmt.Errorf("bring up %s: %w", e.device, err)
+		}
+	}
 	return nil
 }
 
@@ -47,6 +53,27 @@ func (e end) bringUp() error {
 		return fmt.Errorf("add address %s: %w", e.addr, err)
 	}
 	return e.ns.links.LinkSetUp(link)
+}
+
+// upWithin bounds the wait for a link to carry packets. The kernel needs milliseconds, or a second if many links change.
+const upWithin = 10 * time.Second
+
+// awaitUp waits until the link carries packets. The kernel learns of the carrier in a work queue of its own, and until then drops
+// what is sent; a lost SYN would be sent again only after a second, in the middle of the first measurement.
+func (e end) awaitUp() error {
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(upWithin); ; <-poll.C {
+		link, err := e.ns.links.LinkByName(e.device)
+		if err != nil {
+			return err
+		}
+		if state := link.Attrs().OperState; state == netlink.OperUp {
+			return nil
+		} else if time.Now().After(deadline) {
+			return fmt.Errorf("link is still %s after %v", state, upWithin)
+		}
+	}
 }
 
 func (ns *namespace) defaultRoute(via netip.Addr) error {

@@ -159,12 +159,17 @@ func connection(e Ends) (c, s int, err error) {
 	return c, s, nil
 }
 
-// onThread runs f on a thread of its own.
-func onThread(f func() error) <-chan error {
+// onThread runs f on a thread of its own on that CPU and closes fd afterwards. The thread ends with f, so that nothing else ever runs
+// bound to the CPU.
+func onThread(cpu, fd int, f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		defer unix.Close(fd)
+		if _, err := pin(cpu); err != nil {
+			done <- err
+			return
+		}
 		done <- f()
 	}()
 	return done

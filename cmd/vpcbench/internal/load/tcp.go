@@ -16,6 +16,10 @@ const piece = 128 << 10
 
 // bulk sends one stream. The receiver counts; its RST ends the sender.
 func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	on, err := apart()
+	if err != nil {
+		return Result{}, err
+	}
 	c, s, err := connection(e)
 	if err != nil {
 		return Result{}, err
@@ -23,8 +27,7 @@ func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	over, stop := ring(ctx, d)
 	defer stop()
 
-	sent := onThread(func() error {
-		defer unix.Close(c)
+	sent := onThread(on.client, c, func() error {
 		buf := make([]byte, piece)
 		for !over.Rung() {
 			if _, err := write(c, buf); err != nil {
@@ -35,8 +38,7 @@ func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	})
 	var received int64
 	var took time.Duration
-	counted := onThread(func() error {
-		defer unix.Close(s)
+	counted := onThread(on.server, s, func() error {
 		buf := make([]byte, piece)
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
@@ -55,11 +57,18 @@ func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if err := errors.Join(<-counted, <-sent); err != nil {
 		return Result{}, err
 	}
+	if received == 0 {
+		return Result{}, errors.New("no byte was received")
+	}
 	return Result{Rate: 8 * float64(received) / took.Seconds()}, nil
 }
 
 // roundTrips sends a byte to and fro.
 func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	on, err := together()
+	if err != nil {
+		return Result{}, err
+	}
 	c, s, err := connection(e)
 	if err != nil {
 		return Result{}, err
@@ -67,14 +76,12 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	over, stop := ring(ctx, d)
 	defer stop()
 
-	echoed := onThread(func() error {
-		defer unix.Close(s)
+	echoed := onThread(on.server, s, func() error {
 		return echo(s, over)
 	})
 	trips := make([]time.Duration, 0, 1<<17)
 	var took time.Duration
-	asked := onThread(func() error {
-		defer unix.Close(c)
+	asked := onThread(on.client, c, func() error {
 		start := time.Now()
 		last := start
 		for !over.Rung() {
@@ -104,6 +111,10 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 
 // connections opens one connection after the other. The server handles them in turn, because the client has only one at a time.
 func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	on, err := together()
+	if err != nil {
+		return Result{}, err
+	}
 	l, err := serve(e, unix.SOCK_STREAM)
 	if err != nil {
 		return Result{}, err
@@ -111,8 +122,7 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	over, stop := ring(ctx, d)
 	defer stop()
 
-	served := onThread(func() error {
-		defer unix.Close(l)
+	served := onThread(on.server, l, func() error {
 		for {
 			s, err := accept(l)
 			if err != nil {
@@ -128,7 +138,12 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	to := netip.AddrPortFrom(e.ServerAddr(), Port)
 	var made int
 	var took time.Duration
-	err = e.InClient(func() error {
+	err = e.InClient(func() (err error) {
+		back, err := pin(on.client)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, back()) }()
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
 		for !over.Rung() {

@@ -53,6 +53,10 @@ func mmsg(trap uintptr, fd int, msgs []mmsghdr, flags uintptr) (int, error) {
 
 // packets sends datagrams as fast as one thread can and counts those that are received.
 func packets(ctx context.Context, e Ends, d time.Duration) (Result, error) {
+	on, err := apart()
+	if err != nil {
+		return Result{}, err
+	}
 	s, err := serve(e, unix.SOCK_DGRAM)
 	if err != nil {
 		return Result{}, err
@@ -75,8 +79,7 @@ func packets(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 
 	var received int
 	var took time.Duration
-	counted := onThread(func() error {
-		defer unix.Close(s)
+	counted := onThread(on.server, s, func() error {
 		msgs := messages(2 * datagram)
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
@@ -89,8 +92,7 @@ func packets(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 		}
 		return nil
 	})
-	sent := onThread(func() error {
-		defer unix.Close(c)
+	sent := onThread(on.client, c, func() error {
 		msgs := messages(datagram)
 		for !over.Rung() {
 			// A full queue on the way is loss, which the receiver's count shows.
