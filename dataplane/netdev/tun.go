@@ -145,8 +145,12 @@ func (t *TUN) Read(bufs [][]byte, sizes []int) (int, error) {
 	return 0, nil
 }
 
+// errTooLarge is a segment that its buffer cannot hold.
+var errTooLarge = errors.New("segment larger than its buffer")
+
 // split reads and splits one large packet. wireguard's splitting trusts that each segment fits its buffer, but the segment size
-// comes with the packet: a guest that raises its own MTU chooses it. What is out of bounds there is a lost packet here.
+// comes with the packet: a guest that raises its own MTU chooses it. There it is out of bounds or, where the buffer's capacity is
+// larger than its length, a packet that ends in what the buffer held before; here it is a lost packet.
 func (t *TUN) split(bufs [][]byte, sizes []int) (n int, err error) {
 	defer func() {
 		switch bug := recover().(type) {
@@ -157,7 +161,13 @@ func (t *TUN) split(bufs [][]byte, sizes []int) (n int, err error) {
 			panic(bug)
 		}
 	}()
-	return t.dev.Read(bufs, sizes, Headroom)
+	n, err = t.dev.Read(bufs, sizes, Headroom)
+	for i, b := range bufs[:n] {
+		if sizes[i] > len(b)-Headroom {
+			return 0, errTooLarge
+		}
+	}
+	return n, err
 }
 
 // filled counts the leading sizes that were set: with ErrTooManySegments wireguard reports one packet less than it has written.

@@ -139,6 +139,7 @@ func TestTUNLosesWhatFitsNoBuffer(t *testing.T) {
 		size int
 	}{
 		{"a large packet of segments that are too large", largeTCP(8000), 30000},
+		{"a large packet of one segment that is too large", largeTCP(8000), 5000},
 		{"a packet that is too large", offload{}, 1501 - 40},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -180,6 +181,32 @@ func TestTUNJoinsWhatItSplit(t *testing.T) {
 				t.Errorf("%+v with %d bytes; want all %d in one packet of segments", how, len(b)-40, len(data))
 			}
 		})
+	}
+}
+
+// However much room the caller's buffers have, what is joined stays an IP packet.
+func TestTUNJoinsNoMoreThanAPacketHolds(t *testing.T) {
+	k := newKernel(t)
+	data := pattern(100 * 1000)
+	var frames [][]byte
+	for at := 0; at < len(data); at += 1000 {
+		f := make([]byte, netdev.Headroom, 1<<18)
+		frames = append(frames, append(f, ip4(t, theirs4, ours4, segment(uint32(at)), data[at:at+1000])...))
+	}
+	if n, err := k.dev.Write(frames); n != 100 || err != nil {
+		t.Fatalf("%d of 100 packets taken: %v", n, err)
+	}
+	var stream []byte
+	for len(stream) < len(data) {
+		_, b, err := k.receive()
+		must(t, err)
+		if int(binary.BigEndian.Uint16(b[2:])) != len(b) {
+			t.Fatalf("a packet of %d bytes says that it has %d", len(b), binary.BigEndian.Uint16(b[2:]))
+		}
+		stream = append(stream, b[40:]...)
+	}
+	if !bytes.Equal(stream, data) {
+		t.Error("the data differ")
 	}
 }
 
