@@ -149,8 +149,8 @@ func (t *TUN) Read(bufs [][]byte, sizes []int) (int, error) {
 var errTooLarge = errors.New("segment larger than its buffer")
 
 // split reads and splits one large packet. wireguard's splitting trusts that each segment fits its buffer, but the segment size
-// comes with the packet: a guest that raises its own MTU chooses it. There it is out of bounds or, where the buffer's capacity is
-// larger than its length, a packet that ends in what the buffer held before; here it is a lost packet.
+// comes with the packet: a guest that raises its own MTU chooses it. There it is out of bounds or, where the buffers' capacity is
+// larger than their length, a packet that ends in what its buffer held before; here it is a lost packet.
 func (t *TUN) split(bufs [][]byte, sizes []int) (n int, err error) {
 	defer func() {
 		switch bug := recover().(type) {

@@ -139,7 +139,6 @@ func TestTUNLosesWhatFitsNoBuffer(t *testing.T) {
 		size int
 	}{
 		{"a large packet of segments that are too large", largeTCP(8000), 30000},
-		{"a large packet of one segment that is too large", largeTCP(8000), 5000},
 		{"a packet that is too large", offload{}, 1501 - 40},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -151,6 +150,20 @@ func TestTUNLosesWhatFitsNoBuffer(t *testing.T) {
 			reads(t, k, pool)
 		})
 	}
+}
+
+// Buffers whose capacity is larger than their length must not hide that a segment does not fit.
+func TestTUNLosesSegmentsThatOnlyTheCapacityHolds(t *testing.T) {
+	k := newKernel(t)
+	bufs, sizes := make([][]byte, 128), make([]int, 128)
+	for i := range bufs {
+		bufs[i] = make([]byte, netdev.Headroom+1500, netdev.Headroom+9001)
+	}
+	must(t, k.send(largeTCP(8000), ip4(t, ours4, theirs4, segment(0), gopacket.Payload(pattern(30000)))))
+	if n, err := k.dev.Read(bufs, sizes); n != 0 || err != nil || k.dev.Unreadable() != 1 {
+		t.Errorf("%d packets, %v, counted %d times; want none, and once", n, err, k.dev.Unreadable())
+	}
+	reads(t, k, netdev.NewPool(1500, 1))
 }
 
 // What Read has split, Write joins again: the kernel gets one packet, not dozens.
