@@ -101,7 +101,7 @@ func (c *completion) private(taken book, s *Subnet, addr netip.Addr, h holder) {
 
 func (c *completion) private6(taken book, s *Subnet, addr netip.Addr, h holder) {
 	switch {
-	case !addr.Is6() || addr.Is4In6() || addr.Zone() != "":
+	case !addr.Is6() || addr.Is4In6():
 		c.report(h.at, fmt.Sprintf("%s is not an IPv6 address", addr), "IPv4 addresses belong in `ip`")
 	case !s.IPv6.IsValid():
 		c.report(h.at, fmt.Sprintf("address %s does not fall within the subnet's address range", addr),
@@ -276,7 +276,7 @@ func (c *completion) publicAddr(at path, addr netip.Addr) bool {
 				why = fmt.Sprintf("%s is %s", r.prefix, r.what)
 			}
 		}
-	case !globalIPv6.Contains(addr) || addr.Zone() != "":
+	case !globalIPv6.Contains(addr): // nor an address with a zone
 		why = "global IPv6 addresses are those of 2000::/3"
 	}
 	if why == "" {

@@ -29,7 +29,8 @@ func TestEveryVPCHas(t *testing.T) {
 		return all
 	}
 	wantOld := []string{"all from sg.default", "all to 0.0.0.0/0", "100 allow all from 0.0.0.0/0", "100 allow all to 0.0.0.0/0"}
-	wantNew := []string{"all from sg.default", "all to 0.0.0.0/0", "all to ::/0", "100 allow all from 0.0.0.0/0", "101 allow all from ::/0",
+	wantNew := []string{"all from sg.default", "all to 0.0.0.0/0", "all to ::/0", "100 allow all from 0.0.0.0/0",
+		"101 allow all from ::/0",
 		"100 allow all to 0.0.0.0/0", "101 allow all to ::/0"}
 	if got := texts(m.VPC("old")); !slices.Equal(got, wantOld) {
 		t.Errorf("old has %q", got)
@@ -69,10 +70,12 @@ func TestDeclaredDefaults(t *testing.T) {
 // TestCanonical masks what AWS masks.
 func TestCanonical(t *testing.T) {
 	v := network("app", "10.0.0.5/16", ipv6("2600:1f18::1/56"), subnet("web", "10.0.0.9/24", "2600:1f18::9/64"),
-		prefixList("corp", "10.50.1.1/16"), table("main", "172.16.3.4/12 blackhole"), group("web", allow(tcp(80, 80), "100.68.0.18/18")),
+		prefixList("corp", "10.50.1.1/16"), table("main", "172.16.3.4/12 blackhole"),
+		group("web", allow(tcp(80, 80), "100.68.0.18/18")),
 		acl("strict", entry(100, icmp(-1, 7), "10.1.1.1/8")))
 	complete(t, lab(v), nil)
-	got := []any{v.CIDRs[0], v.IPv6[0], v.Subnets[0].CIDR, v.Subnets[0].IPv6, v.PrefixLists[0].Entries[0], v.RouteTables[0].Routes[0].Destination,
+	got := []any{v.CIDRs[0], v.IPv6[0], v.Subnets[0].CIDR, v.Subnets[0].IPv6, v.PrefixLists[0].Entries[0],
+		v.RouteTables[0].Routes[0].Destination,
 		v.SecurityGroup("web").Ingress[0].CIDR, v.ACL("strict").Ingress[0].CIDR, v.ACL("strict").Ingress[0].ICMPCode}
 	const want = "[10.0.0.0/16 2600:1f18::/56 10.0.0.0/24 2600:1f18::/64 10.50.0.0/16 172.16.0.0/12 100.68.0.0/18 10.0.0.0/8 -1]"
 	if fmt.Sprint(got) != want {
@@ -85,9 +88,12 @@ func TestIDs(t *testing.T) {
 	m := complete(t, lab(network("app", "10.0.0.0/16", subnet("web", "10.0.0.0/24"), prefixList("corp", "10.50.0.0/16"),
 		instance("web", "web", "+eth1=web"))), nil)
 	v := m.VPC("app")
-	ids := []string{string(v.ID), string(v.Subnets[0].ID), string(v.RouteTables[0].ID), string(v.PrefixLists[0].ID), string(v.SecurityGroups[0].ID),
-		string(v.ACLs[0].ID), string(v.Instances[0].ID), string(v.Instances[0].Interfaces[0].ID), string(v.Instances[0].Interfaces[1].ID)}
-	owners := []string{"vpc app vpc", "web subnet subnet", "main rtb route_table", "corp pl prefix_list", "default sg security_group",
+	ids := []string{string(v.ID), string(v.Subnets[0].ID), string(v.RouteTables[0].ID), string(v.PrefixLists[0].ID),
+		string(v.SecurityGroups[0].ID),
+		string(v.ACLs[0].ID), string(v.Instances[0].ID), string(v.Instances[0].Interfaces[0].ID),
+		string(v.Instances[0].Interfaces[1].ID)}
+	owners := []string{"vpc app vpc", "web subnet subnet", "main rtb route_table", "corp pl prefix_list",
+		"default sg security_group",
 		"default acl acl", "web i instance", "web eni eni", "web.eth1 eni eni"}
 	want := []string{NewID("vpc", "123456789012", "us-east-1", "app", "vpc", "app")}
 	for _, o := range owners[1:] {
@@ -107,10 +113,13 @@ func TestIDs(t *testing.T) {
 // TestAddressesInFileOrder hands out addresses as LANGUAGE says: what the file names first, then the lowest free ones in file order.
 func TestAddressesInFileOrder(t *testing.T) {
 	m := complete(t, lab(
-		network("app", "10.0.0.0/16", igw, ipv6("2600:1f18::/56"), subnet("open", "10.0.0.0/24", "2600:1f18::/64", "public"), subnet("web", "10.0.1.0/24"),
+		network("app", "10.0.0.0/16", igw, ipv6("2600:1f18::/56"), subnet("open", "10.0.0.0/24", "2600:1f18::/64", "public"),
+			subnet("web", "10.0.1.0/24"),
 			subnet("six", "2600:1f18:0:1::/64"),
-			instance("a", "open"), instance("b", "open", "ip=10.0.0.4", "secondary=10.0.0.6", "ipv6=2600:1f18::5"), instance("c", "open", "ipv6=none"),
-			instance("d", "open", "+eth1=open"), instance("e", "open", "eip=198.18.0.2"), instance("f", "web", "eip=auto"), instance("g", "web"),
+			instance("a", "open"), instance("b", "open", "ip=10.0.0.4", "secondary=10.0.0.6", "ipv6=2600:1f18::5"),
+			instance("c", "open", "ipv6=none"),
+			instance("d", "open", "+eth1=open"), instance("e", "open", "eip=198.18.0.2"), instance("f", "web", "eip=auto"),
+			instance("g", "web"),
 			instance("h", "six")),
 		network("data", "10.0.0.0/16", igw, subnet("open", "10.0.0.0/24", "public"), instance("a", "open")),
 	).with(host("h", "198.18.0.4")), nil)
@@ -131,12 +140,14 @@ func TestAddressesInFileOrder(t *testing.T) {
 
 // TestPublicPoolRunsOut draws the whole pool: 198.18.0.1 to 198.18.255.254.
 func TestPublicPoolRunsOut(t *testing.T) {
-	m := lab(network("app", "10.0.0.0/16", igw, subnet("web", "10.0.0.0/24"), instance("a", "web", "eip=auto"), instance("b", "web", "eip=auto")))
+	m := lab(network("app", "10.0.0.0/16", igw, subnet("web", "10.0.0.0/24"), instance("a", "web", "eip=auto"),
+		instance("b", "web", "eip=auto")))
 	prev := &Model{}
 	for a := PublicPool.Addr().Next(); a != netip.MustParseAddr("198.18.255.254"); a = a.Next() {
 		prev.Elastic = append(prev.Elastic, a)
 	}
-	same(t, m.Complete(prev), []string{"vpcs.app.instances.b.eip: no public address is left for instance b; 198.18.0.0/16 has been used up; name an address"})
+	same(t, m.Complete(prev), []string{"vpcs.app.instances.b.eip: no public address is left for instance b; 198.18.0.0/16 has " +
+		"been used up; name an address"})
 	if a := eni(t, m, "app", "a").Public.String(); a != "198.18.255.254" {
 		t.Errorf("the last address is %s", a)
 	}
@@ -259,12 +270,16 @@ func TestCompleteTwice(t *testing.T) {
 func TestHostileModels(t *testing.T) {
 	zero := netip.Prefix{}
 	mapped := netip.MustParsePrefix("::ffff:10.0.0.0/100")
-	for _, p := range []netip.Prefix{zero, mapped, anywhere4, anywhere6, netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("ffff::/128")} {
+	for _, p := range []netip.Prefix{zero, mapped, anywhere4, anywhere6, netip.MustParsePrefix("255.255.255.255/32"),
+		netip.MustParsePrefix("ffff::/128")} {
 		v := &VPC{CIDRs: []netip.Prefix{p, p}, IPv6: []netip.Prefix{p}, InternetGateway: true,
-			Subnets:     []*Subnet{{CIDR: p, IPv6: p, PublicIP: true}, {Name: "s", CIDR: p}},
-			RouteTables: []*RouteTable{{Routes: []Route{{}, {Destination: p, Target: Target{Kind: TargetLocal}}, {PrefixList: "x"}}}},
-			ACLs:        []*ACL{{Ingress: []ACLEntry{{CIDR: p}}}}, PrefixLists: []*PrefixList{{Name: "x", Entries: []netip.Prefix{p}}},
-			SecurityGroups: []*SecurityGroup{{Ingress: []SGRule{{}, {CIDR: p}, {PrefixList: "x"}, {Group: GroupRef{VPC: "?", Name: "?"}}}}},
+			Subnets: []*Subnet{{CIDR: p, IPv6: p, PublicIP: true}, {Name: "s", CIDR: p}},
+			RouteTables: []*RouteTable{{Routes: []Route{{}, {Destination: p, Target: Target{Kind: TargetLocal}},
+				{PrefixList: "x"}}}},
+			ACLs:        []*ACL{{Ingress: []ACLEntry{{CIDR: p}}}},
+			PrefixLists: []*PrefixList{{Name: "x", Entries: []netip.Prefix{p}}},
+			SecurityGroups: []*SecurityGroup{{Ingress: []SGRule{{}, {CIDR: p}, {PrefixList: "x"},
+				{Group: GroupRef{VPC: "?", Name: "?"}}}}},
 			Instances: []*Instance{{}, {Interfaces: []*ENI{{}, {Subnet: "s", IP: p.Addr(), IPv6: p.Addr(), Public: p.Addr(),
 				Secondary: []netip.Addr{{}, p.Addr()}}}}}}
 		m := &Model{VPCs: []*VPC{v}, Hosts: []*Host{{Addrs: []netip.Addr{p.Addr()}}}}
@@ -277,12 +292,17 @@ func TestHostileModels(t *testing.T) {
 		v.Resolver()
 		v.Subnets[0].Router4()
 	}
+	empty := &VPC{}
+	if empty.Resolver().IsValid() || len(empty.EffectiveRoutes(&RouteTable{Routes: []Route{{PrefixList: "gone"}}})) != 0 {
+		t.Error("an empty VPC has a resolver or routes")
+	}
 }
 
 func TestNearest(t *testing.T) {
 	known := []string{"web", "private", "firewall", "db"}
 	for _, row := range []struct{ name, want string }{
-		{"privat", "private"}, {"privaet", "private"}, {"firewal", "firewall"}, {"wep", "web"}, {"bd", ""}, {"web2", "web"}, {"x", ""}, {"", ""},
+		{"privat", "private"}, {"privaet", "private"}, {"firewal", "firewall"}, {"wep", "web"}, {"bd", ""}, {"web2", "web"},
+		{"x", ""}, {"", ""},
 	} {
 		if got := nearest(row.name, known); got != row.want {
 			t.Errorf("%q is near %q, want %q", row.name, got, row.want)

@@ -39,24 +39,29 @@ func TestRoutePriority(t *testing.T) {
 		want   map[string]string // where packets to these addresses go
 	}{
 		{"local routes are implied, for every CIDR", nil,
-			map[string]string{"10.0.9.9": "local", "10.1.9.9": "local", "2600:1f18::9": "local", "8.8.8.8": "no route", "2001:db8::9": "no route"}},
+			map[string]string{"10.0.9.9": "local", "10.1.9.9": "local", "2600:1f18::9": "local", "8.8.8.8": "no route",
+				"2001:db8::9": "no route"}},
 		{"a default route takes the rest, a family at a time", []string{"0.0.0.0/0 igw"},
 			map[string]string{"8.8.8.8": "igw", "10.0.9.9": "local", "2001:db8::9": "no route"}},
 		{"surprise 12: among equal prefixes static wins", []string{"172.31.0.0/24 instance.a vpn-bgp", "172.31.0.0/24 igw"},
 			map[string]string{"172.31.0.5": "igw", "172.31.0.200": "igw"}},
-		{"surprise 12: the longest prefix beats everything", []string{"172.31.0.0/24 igw", "172.31.0.0/24 instance.a vpn-bgp", "172.31.0.0/25 instance.a vpn-bgp"},
+		{"surprise 12: the longest prefix beats everything",
+			[]string{"172.31.0.0/24 igw", "172.31.0.0/24 instance.a vpn-bgp", "172.31.0.0/25 instance.a vpn-bgp"},
 			map[string]string{"172.31.0.5": "instance.a", "172.31.0.127": "instance.a", "172.31.0.128": "igw"}},
-		{"static beats prefix list beats propagated", []string{"pl.corp instance.b", "10.50.0.0/16 instance.c dx", "10.51.0.0/16 instance.a", "10.51.0.0/16 instance.c dx"},
+		{"static beats prefix list beats propagated",
+			[]string{"pl.corp instance.b", "10.50.0.0/16 instance.c dx", "10.51.0.0/16 instance.a", "10.51.0.0/16 instance.c dx"},
 			map[string]string{"10.50.1.1": "instance.b", "10.51.1.1": "instance.a"}},
 		{"of two prefix lists the first stays", []string{"pl.corp instance.b", "pl.home instance.c"},
 			map[string]string{"10.50.1.1": "instance.b", "10.52.1.1": "instance.c"}},
-		{"Direct Connect beats static VPN beats BGP VPN", []string{"10.60.0.0/16 instance.c vpn-bgp", "10.60.0.0/16 instance.b vpn-static", "10.61.0.0/16 instance.b vpn-static",
-			"10.61.0.0/16 instance.a dx"}, map[string]string{"10.60.1.1": "instance.b", "10.61.1.1": "instance.a"}},
+		{"Direct Connect beats static VPN beats BGP VPN",
+			[]string{"10.60.0.0/16 instance.c vpn-bgp", "10.60.0.0/16 instance.b vpn-static", "10.61.0.0/16 instance.b vpn-static",
+				"10.61.0.0/16 instance.a dx"}, map[string]string{"10.60.1.1": "instance.b", "10.61.1.1": "instance.a"}},
 		{"a more specific prefix list beats a static route", []string{"10.48.0.0/12 igw", "pl.corp instance.b"},
 			map[string]string{"10.50.1.1": "instance.b", "10.53.1.1": "igw"}},
 		{"a subnet may be reached through an instance", []string{"10.0.1.0/24 instance.a"},
 			map[string]string{"10.0.1.9": "instance.a", "10.0.2.9": "local"}},
-		{"an interface may take the place of local", []string{"10.0.0.0/16 eni.a"}, map[string]string{"10.0.1.9": "eni.a", "10.1.1.9": "local"}},
+		{"an interface may take the place of local", []string{"10.0.0.0/16 eni.a"},
+			map[string]string{"10.0.1.9": "eni.a", "10.1.1.9": "local"}},
 		{"a propagated route may not", []string{"10.0.0.0/16 eni.a dx"}, map[string]string{"10.0.1.9": "local"}},
 		{"local may be written", []string{"10.0.0.0/16 local"}, map[string]string{"10.0.1.9": "local"}},
 		{"a blackhole does not fall back", []string{"0.0.0.0/0 igw", "203.0.113.0/24 blackhole"},
@@ -66,8 +71,10 @@ func TestRoutePriority(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			m := complete(t, lab(network("app", "10.0.0.0/16 10.1.0.0/20", igw, ipv6("2600:1f18::/56"), subnet("web", "10.0.1.0/24"),
-				prefixList("corp", "10.50.0.0/16 10.51.0.0/16"), prefixList("home", "10.50.0.0/16 10.52.0.0/16"), table(Main, row.routes...),
+			m := complete(t, lab(network("app", "10.0.0.0/16 10.1.0.0/20", igw, ipv6("2600:1f18::/56"),
+				subnet("web", "10.0.1.0/24"),
+				prefixList("corp", "10.50.0.0/16 10.51.0.0/16"), prefixList("home", "10.50.0.0/16 10.52.0.0/16"),
+				table(Main, row.routes...),
 				instance("a", "web"), instance("b", "web"), instance("c", "web"))), nil)
 			v := m.VPC("app")
 			routes := v.EffectiveRoutes(v.RouteTable(Main))
@@ -101,7 +108,8 @@ func TestRemovedTargetDoesNotFallBack(t *testing.T) {
 	}{{before, "instance.fw", "igw"}, {after, "instance.fw (blackhole)", "igw"}} {
 		v := row.m.VPC("app")
 		routes := v.EffectiveRoutes(v.RouteTables[0])
-		for addr, want := range map[string]string{"203.0.113.5": row.special, "10.0.0.9": row.special, "8.8.8.8": row.fallback, "10.0.1.9": "local"} {
+		for addr, want := range map[string]string{"203.0.113.5": row.special, "10.0.0.9": row.special, "8.8.8.8": row.fallback,
+			"10.0.1.9": "local"} {
 			if got := lookup(routes, addr); got != want {
 				t.Errorf("%s goes to %s, want %s", addr, got, want)
 			}
@@ -125,7 +133,8 @@ func TestEffectiveRoutesAreInOrder(t *testing.T) {
 }
 
 func TestLookups(t *testing.T) {
-	m := complete(t, lab(network("app", "10.0.0.0/16 10.1.0.0/16", ipv6("2600:1f18::/56"), subnet("web", "10.1.1.0/24", "2600:1f18::/64"),
+	m := complete(t, lab(network("app", "10.0.0.0/16 10.1.0.0/16", ipv6("2600:1f18::/56"),
+		subnet("web", "10.1.1.0/24", "2600:1f18::/64"),
 		subnet("six", "2600:1f18:0:1::/64"), table("private"), acl("strict"), prefixList("corp", "10.50.0.0/16"), group("web"),
 		instance("a", "web"), instance("fw", "web", "+eth1=web"))).with(host("h", "203.0.113.80")), nil)
 	v := m.VPC("app")
@@ -133,7 +142,8 @@ func TestLookups(t *testing.T) {
 		v.SecurityGroup("web") == nil || v.Instance("fw") == nil || v.ENI("fw") == nil || m.Host("h") == nil {
 		t.Error("something that is there was not found")
 	}
-	if m.VPC("x") != nil || m.Host("x") != nil || v.Subnet("x") != nil || v.RouteTable("x") != nil || v.ACL("x") != nil || v.PrefixList("x") != nil ||
+	if m.VPC("x") != nil || m.Host("x") != nil || v.Subnet("x") != nil || v.RouteTable("x") != nil || v.ACL("x") != nil ||
+		v.PrefixList("x") != nil ||
 		v.SecurityGroup("x") != nil || v.Instance("x") != nil || v.ENI("fw.eth2") != nil {
 		t.Error("something that is not there was found")
 	}
@@ -173,8 +183,10 @@ func TestReserved(t *testing.T) {
 	if usable != 11 {
 		t.Errorf("%d usable addresses", usable)
 	}
-	for addr, want := range map[string]bool{"10.0.0.15": false, "10.0.0.16": true, "10.0.0.19": true, "10.0.0.20": false, "10.0.0.30": false, "10.0.0.31": true,
-		"10.0.0.32": false, "2600:1f18::": true, "2600:1f18::3": true, "2600:1f18::4": false, "2600:1f18::ffff:ffff:ffff:ffff": true} {
+	for addr, want := range map[string]bool{"10.0.0.15": false, "10.0.0.16": true, "10.0.0.19": true, "10.0.0.20": false,
+		"10.0.0.30": false, "10.0.0.31": true,
+		"10.0.0.32": false, "2600:1f18::": true, "2600:1f18::3": true, "2600:1f18::4": false,
+		"2600:1f18::ffff:ffff:ffff:ffff": true} {
 		if got := s.Reserved(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s reserved: %v, want %v", addr, got, want)
 		}
