@@ -64,7 +64,7 @@ func (r *run) apply(ctx context.Context) error {
 	if err := errors.Join(r.want.check(r.lab, r.ipv6), r.checkIndices()); err != nil {
 		return err
 	}
-	if err := raiseFileLimit(filesFor(len(r.want.Attachments))); err != nil {
+	if err := raiseFileLimit(FilesFor(len(r.want.Attachments))); err != nil {
 		return err
 	}
 	if err := r.record(); err != nil {
@@ -396,9 +396,9 @@ func (r *run) ensureNIC(nh *netlink.Handle, a Attachment) error {
 	return nil
 }
 
-// filesFor is how many descriptors a lab of that many attachments needs: the TUN, the namespace, the reader's and the eBPF program's,
+// FilesFor is how many descriptors a lab of that many attachments needs: the TUN, the namespace, the reader's and the eBPF program's,
 // and some for everything else.
-func filesFor(attachments int) uint64 { return uint64(4*attachments + 64) }
+func FilesFor(attachments int) uint64 { return uint64(4*attachments + 64) }
 
 // raiseFileLimit lifts the soft limit of open files to the hard one if that is needed.
 func raiseFileLimit(need uint64) error {

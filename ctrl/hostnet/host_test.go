@@ -508,7 +508,8 @@ func TestALabInUseSaysByWhom(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
-		if want := fmt.Sprintf("lab hostnettest-use is in use by process %d of %s (%s", os.Getpid(), userName(), os.Args[0]); !strings.Contains(err.Error(), want) {
+		want := fmt.Sprintf("lab hostnettest-use is in use by process %d of %s (%s", os.Getpid(), userName(), os.Args[0])
+		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s says %q, want %q in it", what, err, want)
 		}
 	}
@@ -646,7 +647,8 @@ func TestDownCleansAfterKill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i := slices.IndexFunc(left, func(l Leftover) bool { return l.Lab == lab }); i < 0 || left[i].Alive || len(left[i].Namespaces) <= guests {
+		i := slices.IndexFunc(left, func(l Leftover) bool { return l.Lab == lab })
+		if i < 0 || left[i].Alive || len(left[i].Namespaces) <= guests {
 			t.Errorf("leftovers are %+v", left)
 		}
 		if err := Down(lab); err != nil {
@@ -711,7 +713,8 @@ func TestDownFindsNamespacesWithoutState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i := slices.IndexFunc(left, func(l Leftover) bool { return l.Lab == lab }); i < 0 || left[i].Alive || len(left[i].Namespaces) != 2 {
+	i := slices.IndexFunc(left, func(l Leftover) bool { return l.Lab == lab })
+	if i < 0 || left[i].Alive || len(left[i].Namespaces) != 2 {
 		t.Errorf("leftovers are %+v", left)
 	}
 	if err := Down(lab); err != nil {

@@ -41,7 +41,9 @@ func tunDevice(a Attachment, alias string) device {
 
 // ensureVeth makes eN and the guest's NIC, or corrects eN. The calling thread is in the fabric, as h is. known is eN as observed, nil
 // if there is none.
-func ensureVeth(h *netlink.Handle, known netlink.Link, a Attachment, alias string, guest *os.File) (index uint32, changes int, err error) {
+func ensureVeth(h *netlink.Handle, known netlink.Link, a Attachment, alias string, guest *os.File) (
+	index uint32, changes int, err error,
+) {
 	want, name := vethDevice(a, alias), vethName(a.Index)
 	made := known == nil
 	if made {
@@ -104,8 +106,8 @@ func setUpTUN(h *netlink.Handle, name string, want device) (index uint32, err er
 		return 0, err
 	}
 	// No queueing discipline: what does not fit into the TUN's own queue is counted in its tx_dropped, and nothing is lost elsewhere.
-	q := &netlink.GenericQdisc{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_ROOT}, QdiscType: "noqueue"}
-	if err := h.QdiscReplace(q); err != nil {
+	root := netlink.QdiscAttrs{LinkIndex: l.Attrs().Index, Parent: netlink.HANDLE_ROOT}
+	if err := h.QdiscReplace(&netlink.GenericQdisc{QdiscAttrs: root, QdiscType: "noqueue"}); err != nil {
 		return 0, fmt.Errorf("set queueing of %s: %w", name, err)
 	}
 	if l, err = verifyDevice(h, name, want); err != nil {
