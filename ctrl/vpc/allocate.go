@@ -184,8 +184,8 @@ func (c *completion) lowest(taken book, s *Subnet, p netip.Prefix, h holder) net
 	return netip.Addr{}
 }
 
-// allocatePublic judges the lab's public addresses and draws those that the file leaves open, in file order, skipping all that the file
-// names and all that the account has.
+// allocatePublic judges the lab's public addresses and draws those that the file leaves open, in file order, skipping all that the
+// file names and all that the account has.
 func (c *completion) allocatePublic() {
 	for _, h := range c.model.Hosts {
 		c.hostAddrs(h)

@@ -298,6 +298,23 @@ func TestHostileModels(t *testing.T) {
 	}
 }
 
+// TestHugeFile has thousands of mistakes that could each list thousands of things.
+func TestHugeFile(t *testing.T) {
+	const n = 3000
+	v := network("app", strings.Repeat("10.0.0.0/16 ", n))
+	for i := range n {
+		subnet(fmt.Sprintf("s%d", i), "172.16.0.0/24")(v)
+		instance(fmt.Sprintf("i%d", i), strings.Repeat("x", 100))(v)
+	}
+	text := 0
+	for _, p := range lab(v).Complete(nil) {
+		text += len(p.Error())
+	}
+	if text < n || text > n*1000 {
+		t.Errorf("%d bytes of messages", text)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	known := []string{"web", "private", "firewall", "db"}
 	for _, row := range []struct{ name, want string }{

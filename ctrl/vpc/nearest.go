@@ -26,10 +26,17 @@ func namesOf[T any](all []*T, nameOf func(*T) string) []string {
 	return names
 }
 
-// nearest is the known name that name is probably a slip of: at most a third of its letters differ. It is empty if there is none.
+// nearest is the known name that name is probably a slip of: at most a third of its letters differ. It is empty if there is none, or
+// if looking would take long in a file that is not made for people.
 func nearest(name string, known []string) string {
+	if len(name) > 64 || len(known) > 200 {
+		return ""
+	}
 	best, distance := "", len(name)/3+1
 	for _, k := range known {
+		if len(k) >= len(name)+distance {
+			continue
+		}
 		if d := editDistance(name, k); d < distance {
 			best, distance = k, d
 		}

@@ -61,6 +61,7 @@ func (c *completion) cidrs(v *VPC) {
 		if i == maxCIDRs {
 			c.report(at, fmt.Sprintf("this network '%s' has met its maximum number of allowed CIDRs: %d", v.Name, maxCIDRs),
 				"remove the others")
+			break
 		}
 		if !c.cidr(at, cidr) || !c.apart(at, cidr, v.CIDRs[:i], "CIDR") || i == 0 {
 			continue
@@ -178,6 +179,7 @@ func (c *completion) cidrs6(v *VPC) {
 		if i == maxCIDRs {
 			c.report(at, fmt.Sprintf("this network '%s' has met its maximum number of allowed IPv6 CIDRs: %d", v.Name, maxCIDRs),
 				"remove the others")
+			break
 		}
 		if !c.cidr6(at, cidr) || !c.apart(at, cidr, v.IPv6[:i], "IPv6 CIDR") || inside(cidr, privateIPv6) {
 			continue
@@ -348,10 +350,16 @@ func insideAny(p netip.Prefix, all []netip.Prefix) bool {
 	return slices.ContainsFunc(all, func(q netip.Prefix) bool { return inside(p, q) })
 }
 
+// list tells prefixes to people: the first few, since a hint is no inventory.
 func list(prefixes []netip.Prefix) string {
-	texts := make([]string, len(prefixes))
+	const most = 8
+	var texts []string
 	for i, p := range prefixes {
-		texts[i] = p.String()
+		if i == most {
+			texts = append(texts, fmt.Sprintf("and %d more", len(prefixes)-most))
+			break
+		}
+		texts = append(texts, p.String())
 	}
 	return strings.Join(texts, ", ")
 }

@@ -109,7 +109,7 @@ func (c *completion) vpc(v *VPC) {
 	c.cidrs(v)
 	c.cidrs6(v)
 	for i, s := range v.Subnets {
-		c.subnet(v, s, v.Subnets[:i])
+		c.subnet(v, s, v.Subnets[:min(i, maxSubnets)]) // more are an error by themselves
 	}
 	for _, l := range v.PrefixLists {
 		c.prefixList(v, l)

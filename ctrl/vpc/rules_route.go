@@ -166,8 +166,8 @@ func (c *completion) destinationPrefix(at path, v *VPC, r *Route, d netip.Prefix
 	return true
 }
 
-// insideLocal judges a route that is equal to or more specific than a local one: it must be for a whole CIDR of the VPC or of a subnet,
-// and lead to an interface. A blackhole may be what is left of such a route.
+// insideLocal judges a route that is equal to or more specific than a local one: it must be for a whole CIDR of the VPC or of a
+// subnet, and lead to an interface. A blackhole may be what is left of such a route.
 func (c *completion) insideLocal(at path, v *VPC, r *Route, d netip.Prefix) bool {
 	whole := v.isLocal(d) && r.PrefixList == "" ||
 		slices.ContainsFunc(v.Subnets, func(s *Subnet) bool { return s.CIDR == d || s.IPv6 == d })

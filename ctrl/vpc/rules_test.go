@@ -166,6 +166,13 @@ func TestWrongSubnets(t *testing.T) {
 			"vpcs.app.subnets.web.cidr: the CIDR '10.0.0.0/15' is invalid; a subnet's prefix length is from /16 to /28"}},
 		{"a subnet lies inside one CIDR", in(subnet("web", "10.1.0.0/24")), []string{"vpcs.app.subnets.web.cidr: the CIDR " +
 			"'10.1.0.0/24' is invalid; it must lie inside one of the VPC's CIDRs: 10.0.0.0/16, 10.9.0.0/24"}},
+		{"a hint is no inventory", lab(network("app", "10.0.0.0/16", func(v *VPC) {
+			for i := range 10 {
+				subnet(fmt.Sprintf("s%d", i), fmt.Sprintf("10.0.%d.0/24", i))(v)
+			}
+		}, table("main", "10.0.9.0/25 blackhole"))), []string{"vpcs.app.route_tables.main.routes.10.0.9.0/25: the destination CIDR block " +
+			"10.0.9.0/25 is equal to or more specific than one of this VPC's CIDR blocks; this route must be for the whole CIDR block " +
+			"of a subnet: 10.0.0.0/24, 10.0.1.0/24, 10.0.2.0/24, 10.0.3.0/24, 10.0.4.0/24, 10.0.5.0/24, 10.0.6.0/24, 10.0.7.0/24, and 2 more"}},
 		{"a subnet is not larger than its CIDR", in(subnet("web", "10.9.0.0/23")), []string{"vpcs.app.subnets.web.cidr: the CIDR " +
 			"'10.9.0.0/23' is invalid; it must lie inside one of the VPC's CIDRs: 10.0.0.0/16, 10.9.0.0/24"}},
 		{"subnets do not overlap", in(subnet("web", "10.0.0.0/24"), subnet("db", "10.0.0.128/25")), []string{
@@ -352,7 +359,8 @@ func TestWrongSecurityGroups(t *testing.T) {
 			at + "invalid ICMP type or code (3/-2); types and codes are numbers from 0 to 255"}},
 		{"sixty rules of each family fit", in(append(manyRules(60, "10.0.0.0/8"), manyRules(60, "2600::/16")...)...), nil},
 		{"sixty-one of one do not", in(manyRules(61, "10.0.0.0/8")...), []string{at + "the maximum number of rules per " +
-			"security group has been reached; there are 61 ingress rules for IPv4 and a group has at most 60; a prefix list counts as its entries"}},
+			"security group has been reached; there are 61 ingress rules for IPv4 and a group has at most 60; " +
+			"a prefix list counts as its entries"}},
 		{"a group counts for both families", in(manyRules(61, "sg.web")...), []string{
 			at + "the maximum number of rules per security group has been reached; " +
 				"there are 61 ingress rules for IPv4 and a group has at most 60; a prefix list counts as its entries",
