@@ -1,0 +1,73 @@
+package main
+
+import (
+	"time"
+
+	"github.com/vpclab/vpclab/ctrl/check"
+	"github.com/vpclab/vpclab/ctrl/scenario"
+)
+
+// report is what became of one scenario file.
+type report struct {
+	File     string
+	Scenario *scenario.Scenario // nil when the file is wrong
+	Steps    []scenario.Step    // those that were to be done, in order
+	Checks   []*scenario.Check  // the checks among them
+	Results  []check.Result     // of the first len(Results) of them
+	Up, Down time.Duration      // building the lab and removing it
+	Built    bool               // the lab came up
+	NotRun   bool               // the run ended before this file's turn
+	Err      error              // why not all was run, or why the lab could not be removed cleanly
+}
+
+// tally counts passed and failed checks.
+func (r *report) tally() tally {
+	var t tally
+	for _, result := range r.Results {
+		t.add(result.Pass)
+	}
+	return t
+}
+
+// tally is how many checks passed and failed.
+type tally struct{ passed, failed int }
+
+func (t *tally) add(pass bool) {
+	if pass {
+		t.passed++
+	} else {
+		t.failed++
+	}
+}
+
+// status is the exit status that this file alone would have.
+func (r *report) status() int {
+	status := statusOf(r.Err)
+	for _, result := range r.Results {
+		status = max(status, checkStatus(result))
+	}
+	return status
+}
+
+// checkStatus is the exit status that one check alone would have. One that could not be carried out at all did not fail: something of
+// vpclab's own did. That a program of the user's cannot be started is the user's affair, though.
+func checkStatus(r check.Result) int {
+	switch {
+	case r.Pass:
+		return statusPassed
+	case r.Err != nil && r.Check.Do.Verb != scenario.Exec:
+		return statusBroken
+	}
+	return statusFailed
+}
+
+// reporter tells of files while they are run.
+type reporter interface {
+	built(r *report)                 // the lab is up, its checks are about to run
+	step(r *report, s scenario.Step) // a step between checks begins
+	checked(r *report, result check.Result)
+	removed(r *report)       // the lab is gone, or never came up; r is complete
+	total(reports []*report) // all files are done
+}
+
+func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

@@ -1,0 +1,63 @@
+//go:build testscript
+
+package main
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The test binary is also the commands that the scripts call: vpclab itself, and vpclab-twin, the same command line on a machine that
+// only pretends, whose labs are files in the folder labs.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"vpclab":      main,
+		"vpclab-twin": func() { os.Exit(execute(os.Args[1:], newTwin("labs"), standardConsole())) },
+	})
+}
+
+// The scripts run with -tags testscript: testscript itself needs golang.org/x/tools, which go.mod has to require for that.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/scripts",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"await": await,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// exits STATUS CMD ARG… runs a command that must end with that exit status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS CMD ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit interface{ ExitCode() int }
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%s: %v", args[1], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// await FILE waits until a file is there.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await FILE")
+	}
+	if !eventually(func() bool { _, err := os.Stat(ts.MkAbs(args[0])); return err == nil }) {
+		ts.Fatalf("%s did not appear", args[0])
+	}
+}

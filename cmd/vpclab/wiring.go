@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpclab/vpclab/ctrl/check"
+	"github.com/vpclab/vpclab/ctrl/doctor"
+	"github.com/vpclab/vpclab/ctrl/hostnet"
+	"github.com/vpclab/vpclab/ctrl/lab"
+	"github.com/vpclab/vpclab/ctrl/scenario"
+)
+
+// thisMachine is the machine that the process runs on.
+type thisMachine struct{}
+
+func (thisMachine) Start(ctx context.Context, s *scenario.Scenario, o startOptions) (runningLab, error) {
+	l, err := lab.Start(ctx, s, lab.Options{Offload: o.offload, Progress: o.progress})
+	if err != nil {
+		return nil, blame(err)
+	}
+	runner := check.NewRunner(l)
+	runner.Dir = filepath.Dir(s.File) // paths in a file are relative to it
+	return &checkedLab{Lab: l, runner: runner}, nil
+}
+
+// checkedLab is a lab and the runner of its checks.
+type checkedLab struct {
+	*lab.Lab
+	runner *check.Runner
+}
+
+func (l *checkedLab) Check(ctx context.Context, c *scenario.Check) check.Result {
+	return l.runner.Run(ctx, c)
+}
+
+func (l *checkedLab) Close() error {
+	l.runner.Close()
+	return blame(l.Lab.Close())
+}
+
+func (thisMachine) Labs() ([]hostnet.Leftover, error) {
+	labs, err := hostnet.Leftovers()
+	return labs, blame(err)
+}
+
+func (thisMachine) Remove(name string) error { return blame(hostnet.Down(name)) }
+
+func (thisMachine) Examine(ctx context.Context) []doctor.Finding { return doctor.Examine(ctx) }
+
+// Stop ends the lab's process by SIGTERM, at which it removes its lab.
+func (thisMachine) Stop(ctx context.Context, l hostnet.Leftover) error {
+	fd, err := unix.PidfdOpen(l.PID, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("process %d: %w", l.PID, err)
+	}
+	defer unix.Close(fd)
+	// The number may have gone to another process before the descriptor held on to it.
+	if alive, err := stillHolds(l); err != nil || !alive {
+		return err
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return blame(fmt.Errorf("end process %d: %w", l.PID, err))
+	}
+	return waitGone(ctx, fd)
+}
+
+// stillHolds reports whether the lab's process is the one that it was.
+func stillHolds(l hostnet.Leftover) (bool, error) {
+	labs, err := hostnet.Leftovers()
+	if err != nil {
+		return false, blame(err)
+	}
+	for _, now := range labs {
+		if now.Lab == l.Lab {
+			return now.Alive && now.PID == l.PID, nil
+		}
+	}
+	return false, nil
+}
+
+// waitGone waits until the process of a pidfd has ended.
+func waitGone(ctx context.Context, fd int) error {
+	const tick = 100 // milliseconds between looks at ctx
+	for ctx.Err() == nil {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, tick)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for the process: %w", err)
+		}
+		if n > 0 {
+			return nil
+		}
+	}
+	return interruption(ctx)
+}
+
+// blame gives an error of the layers below the exit status that it leads to: what this machine or this user may not do, or what
+// another process holds, is not vpclab's own failure.
+func blame(err error) error {
+	if taken(err) || errors.Is(err, lab.ErrMachine) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && os.Geteuid() != 0 {
+		return &failure{statusMachine, err}
+	}
+	return err
+}
