@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -227,7 +228,7 @@ func TestDoRunsInsideTheNamespaceOnly(t *testing.T) {
 	if err := ns.do(func() error { return unix.Stat("/proc/thread-self/ns/net", &inside) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := onOwnThread(func() error { return unix.Stat("/proc/thread-self/ns/net", &outside) }); err != nil {
+	if err := unix.Stat("/proc/self/ns/net", &outside); err != nil {
 		t.Fatal(err)
 	}
 	if inside.Ino == outside.Ino {
@@ -236,27 +237,28 @@ func TestDoRunsInsideTheNamespaceOnly(t *testing.T) {
 }
 
 func TestWithoutRootTheErrorSaysWhatIsNeeded(t *testing.T) {
-	if os.Geteuid() == 0 {
-		// A thread without CAP_SYS_ADMIN stands in for an ordinary user.
-		err := onOwnThread(func() error {
-			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-			var held [2]unix.CapUserData
-			if err := unix.Capget(&header, &held[0]); err != nil {
-				return err
-			}
-			less := held
-			less[0].Effective &^= 1 << unix.CAP_SYS_ADMIN
-			if err := unix.Capset(&header, &less[0]); err != nil {
-				return err
-			}
-			defer unix.Capset(&header, &held[0])
-			return unshare()
-		})
+	if os.Geteuid() != 0 {
+		_, err := NewVeth()
 		checkNeedsRoot(t, err)
 		return
 	}
-	_, err := NewVeth()
-	checkNeedsRoot(t, err)
+	// A thread without CAP_SYS_ADMIN stands in for an ordinary user. It ends with its goroutine.
+	refused := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var held [2]unix.CapUserData
+		err := unix.Capget(&header, &held[0])
+		if err == nil {
+			held[0].Effective &^= 1 << unix.CAP_SYS_ADMIN
+			err = unix.Capset(&header, &held[0])
+		}
+		if err == nil {
+			err = unshare()
+		}
+		refused <- err
+	}()
+	checkNeedsRoot(t, <-refused)
 }
 
 func checkNeedsRoot(t *testing.T, err error) {

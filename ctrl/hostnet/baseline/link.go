@@ -24,7 +24,7 @@ func join(a, b end) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = a.device, mtu
 	pair := netlink.NewVeth(attrs)
-	pair.PeerName, pair.PeerMTU, pair.PeerNamespace = b.device, mtu, netlink.NsFd(b.ns.fd)
+	pair.PeerName, pair.PeerMTU, pair.PeerNamespace = b.device, mtu, netlink.NsFd(b.ns.file.Fd())
 	if err := a.ns.links.LinkAdd(pair); err != nil {
 		return fmt.Errorf("add veth %s: %w", a.device, err)
 	}

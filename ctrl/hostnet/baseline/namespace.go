@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/vpclab/vpclab/ctrl/hostnet"
 )
 
 // namespace is a network namespace without a name: the kernel drops it with its last descriptor, thread and socket.
 type namespace struct {
-	fd    int
+	file  *os.File // nil when closed
 	links *netlink.Handle
 }
 
@@ -35,13 +36,18 @@ func sysctls(forward bool) [][2]string {
 
 // newNamespace makes an empty namespace. It needs CAP_SYS_ADMIN.
 func newNamespace(forward bool) (*namespace, error) {
-	ns := &namespace{fd: -1}
-	err := onOwnThread(func() error {
-		err := unshare()
-		if err != nil {
+	own, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	ns := new(namespace)
+	// From the process's own namespace f moves on to a new one; the way back is InNamespace's.
+	err = hostnet.InNamespace(own, func() (err error) {
+		if err := unshare(); err != nil {
 			return err
 		}
-		if ns.fd, err = openOwn(); err != nil {
+		if ns.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 			return err
 		}
 		if ns.links, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
@@ -71,19 +77,12 @@ func unshare() error {
 }
 
 // do runs f on a locked OS thread inside the namespace.
-func (ns *namespace) do(f func() error) error {
-	return onOwnThread(func() error {
-		if err := unix.Setns(ns.fd, unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter network namespace: %w", err)
-		}
-		return f()
-	})
-}
+func (ns *namespace) do(f func() error) error { return hostnet.InNamespace(ns.file, f) }
 
 // close removes the namespace's links, so that a socket left open pins an empty namespace, and forgets the namespace. Closing twice
 // is fine.
 func (ns *namespace) close() error {
-	if ns.fd < 0 {
+	if ns.file == nil {
 		return nil
 	}
 	var errs []error
@@ -91,8 +90,8 @@ func (ns *namespace) close() error {
 		errs = append(errs, ns.removeLinks())
 		ns.links.Close()
 	}
-	errs = append(errs, unix.Close(ns.fd))
-	ns.fd = -1
+	errs = append(errs, ns.file.Close())
+	ns.file = nil
 	return errors.Join(errs...)
 }
 
@@ -112,33 +111,4 @@ func (ns *namespace) removeLinks() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// onOwnThread runs f on an OS thread that f may move to another network namespace. The thread comes back to the process's own
-// namespace afterwards; if that fails it ends with its goroutine, so that no other goroutine ever runs in the wrong namespace.
-func onOwnThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		home, err := openOwn()
-		if err != nil {
-			runtime.UnlockOSThread()
-			done <- err
-			return
-		}
-		err = f()
-		if unix.Setns(home, unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- errors.Join(err, unix.Close(home))
-	}()
-	return <-done
-}
-
-func openOwn() (int, error) {
-	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("open own network namespace: %w", err)
-	}
-	return fd, nil
 }
