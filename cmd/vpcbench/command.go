@@ -94,9 +94,11 @@ func command(open opener) *cobra.Command {
 	f.IntVar(&o.pairs, "pairs", targetPairs, "pairs of runs for each ratio")
 	f.Float64Var(&o.seconds, "seconds", targetEach.Seconds(), "length of one run")
 	f.BoolVar(&o.quick, "quick", false, "2 pairs of 0.2 s: shows that everything runs, measures nothing, judges no target")
-	f.StringVar(&o.json, "json", "", "write the report, with every single run, to this file; - for standard output, with the table on standard error")
+	f.StringVar(&o.json, "json", "",
+		"write the report, with every single run, to this file; - for standard output, with the table on standard error")
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
-	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-off/veth"}, "beds to compare, as subject/base; beds are "+strings.Join(bedNames, ", "))
+	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-off/veth"},
+		"beds to compare, as subject/base; beds are "+strings.Join(bedNames, ", "))
 	return cmd
 }
 
@@ -117,10 +119,10 @@ The loads:
 		fmt.Fprintf(&b, "  %-10s  %s\n", l.Name, strings.ReplaceAll(l.About, "\n", "\n              "))
 	}
 	b.WriteString(`
-A ratio is taken from pairs of runs, one on each bed right after the other; the bed that goes first alternates. Printed are the median of
-the pairs' ratios and an interval that holds the true median with at least 95 % probability, whatever the distribution (order
-statistics). Rates are medians over the runs of that line. Compare ratios, not rates, between machines and days; and leave
-the machine alone meanwhile.
+A ratio is taken from pairs of runs, one on each bed right after the other; the bed that goes first alternates. Printed are
+the median of the pairs' ratios and an interval that holds the true median with at least 95 % probability, whatever the
+distribution (order statistics). Rates are medians over the runs of that line. Compare ratios, not rates, between machines
+and days; and leave the machine alone meanwhile.
 
 Targets, judged from at least `)
 	fmt.Fprintf(&b, "%d pairs of %v s; one holds if the interval reaches it:\n", targetPairs, targetEach.Seconds())

@@ -70,7 +70,8 @@ func TestTableGoesToStdoutAndProgressToStderr(t *testing.T) {
 func TestJSONToStdoutAndToAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
 	for _, to := range []string{"-", file} {
-		status, stdout, stderr := call(t.Context(), new(diary).open(), "--pairs=1", "--seconds=0.1", "--only=rr,tcp", "--compare=kernel/veth", "--json="+to)
+		status, stdout, stderr := call(t.Context(), new(diary).open(), "--pairs=1", "--seconds=0.1",
+			"--only=rr,tcp", "--compare=kernel/veth", "--json="+to)
 		if status != statusHold {
 			t.Fatalf("status %d: %s", status, stderr)
 		}
@@ -86,7 +87,7 @@ func TestJSONToStdoutAndToAFile(t *testing.T) {
 		if err := json.Unmarshal([]byte(document), &r); err != nil {
 			t.Fatalf("--json %s: %v in %q", to, err, document)
 		}
-		if len(r.Comparisons) != 2 || r.Comparisons[0].Load != "tcp" || r.Comparisons[0].Subject.Rate <= 0 || r.Comparisons[1].Subject.P50 <= 0 {
+		if c := r.Comparisons; len(c) != 2 || c[0].Load != "tcp" || c[0].Subject.Rate <= 0 || c[1].Subject.P50 <= 0 {
 			t.Errorf("--json %s: got %+v", to, r.Comparisons)
 		}
 		if !strings.Contains(table, "bulk TCP     kernel") {
@@ -164,7 +165,8 @@ func TestRealBeds(t *testing.T) {
 		}
 		t.Skip("needs root")
 	}
-	status, stdout, stderr := call(t.Context(), openBed, "--pairs=1", "--seconds=0.2", "--only=tcp,rr", "--compare=vpclab/vpclab-off,kernel/veth", "--json=-")
+	status, stdout, stderr := call(t.Context(), openBed, "--pairs=1", "--seconds=0.2",
+		"--only=tcp,rr", "--compare=vpclab/vpclab-off,kernel/veth", "--json=-")
 	if status != statusHold {
 		t.Fatalf("status %d: %s", status, stderr)
 	}

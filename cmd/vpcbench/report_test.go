@@ -150,7 +150,8 @@ func TestJSONHoldsEveryRun(t *testing.T) {
 		t.Fatalf("%d comparisons", len(got.Comparisons))
 	}
 	c := got.Comparisons[0]
-	if c.Load != "tcp" || c.Unit != "bit/s" || c.Subject.Bed != vpclabOff || c.Base.Bed != veth || c.Verdict != holds || c.Target != 0.35 {
+	if c.Load != "tcp" || c.Unit != "bit/s" || c.Subject.Bed != vpclabOff || c.Base.Bed != veth || c.Verdict != holds ||
+		c.Target != 0.35 {
 		t.Errorf("got %+v", c)
 	}
 	if math.Abs(c.Ratio-0.4) > 1e-9 || math.Abs(c.Interval.Low-0.36) > 1e-9 || math.Abs(c.Interval.High-0.44) > 1e-9 {
@@ -163,7 +164,8 @@ func TestJSONHoldsEveryRun(t *testing.T) {
 	if trips.Interval != nil || trips.Subject.P50 != 22 || trips.Base.P99 != 40 {
 		t.Errorf("round trips %+v", trips)
 	}
-	for _, key := range []string{`"kernel": "Linux 6.18.0"`, `"started": "2026-01-02T03:04:05Z"`, `"judged": true`, `"seconds": 2`, `"p50_us": 22`} {
+	for _, key := range []string{`"kernel": "Linux 6.18.0"`, `"started": "2026-01-02T03:04:05Z"`,
+		`"judged": true`, `"seconds": 2`, `"p50_us": 22`} {
 		if !strings.Contains(text.String(), key) {
 			t.Errorf("no %s in\n%s", key, &text)
 		}
@@ -175,7 +177,8 @@ func TestScaled(t *testing.T) {
 		rate float64
 		want string
 	}{
-		{870, "870 "}, {999.4, "999 "}, {999.6, "1.00 k"}, {12_345, "12.3 k"}, {999_600, "1.00 M"}, {31_234_567_890, "31.2 G"}, {4e15, "4000 T"}, {0, "0 "},
+		{0, "0 "}, {870, "870 "}, {999.4, "999 "}, {999.6, "1.00 k"}, {12_345, "12.3 k"}, {999_600, "1.00 M"},
+		{31_234_567_890, "31.2 G"}, {4e15, "4000 T"},
 	} {
 		if got := scaled(row.rate); got != row.want {
 			t.Errorf("%v: %q, want %q", row.rate, got, row.want)

@@ -7,7 +7,8 @@ import (
 )
 
 // placement says on which CPU each end of a load runs. Left alone, the scheduler moves the ends together and apart from run to run,
-// and a round trip is several times longer apart (waking an idle CPU) than together: a bare veth pair then differs from itself by a third.
+// and a round trip is several times longer apart (waking an idle CPU) than together: a bare veth pair then differs from itself by a
+// third.
 type placement struct{ client, server int }
 
 // together puts both ends on one CPU, where a round trip holds the way through the network and two context switches, and no wake-up of
