@@ -1,0 +1,83 @@
+package scenario
+
+import (
+	"errors"
+	"os"
+	"testing"
+)
+
+// FuzzParse reads anything. A file is either wrong, and then each mistake has a place in it, or right, and then the schema agrees.
+func FuzzParse(f *testing.F) {
+	for _, folder := range []string{"valid", "wrong"} {
+		for _, file := range files(f, folder) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(src)
+		}
+	}
+	f.Add([]byte(lab))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		s, err := Parse("fuzz.yaml", src)
+		if err == nil {
+			if s.Model == nil {
+				t.Fatal("no error and no model")
+			}
+			if err := schemaError(t, src); err != nil {
+				t.Fatalf("the parser accepts what the schema refuses: %v", err)
+			}
+			return
+		}
+		var errs Errors
+		if !errors.As(err, &errs) || len(errs) == 0 {
+			t.Fatalf("error is %T: %v", err, err)
+		}
+		for _, e := range errs {
+			if e.Line < 1 || e.Col < 1 || e.What == "" || e.File != "fuzz.yaml" {
+				t.Fatalf("error without a place or a text: %+v", e)
+			}
+		}
+	})
+}
+
+// FuzzRule reads anything as a rule and as an ACL's entry. What is accepted matches the schema's pattern, and reads the same when it
+// is read again.
+func FuzzRule(f *testing.F) {
+	for _, seed := range []string{
+		"tcp 80 from 0.0.0.0/0", "100 allow tcp 1024-65535 from 10.0.0.0/8", "icmp 8/0 from sg.web", "all from data/sg.db", "udp 53 from pl.corp",
+		"6 22 from ::/0", "tcp 80-20 from 10.0.0.5", " icmpv6\t128/0 from 2001:db8::/32 ", "tcp 80 to x", "", "é",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if rule, fault := parseRule(s, ingress); fault != nil {
+			checkFault(t, s, fault)
+		} else {
+			if !groupIngress.matches(s) {
+				t.Fatalf("%q is a rule, but the schema refuses it", s)
+			}
+			if again, _ := parseRule(rule.Text, ingress); again != rule {
+				t.Fatalf("%q reads as %+v and then as %+v", s, rule, again)
+			}
+		}
+		if entry, fault := parseEntry(s, egress); fault != nil {
+			checkFault(t, s, fault)
+		} else if !aclEgress.matches(s) || entry.Number < 1 || entry.Number > 32766 || !entry.CIDR.IsValid() {
+			t.Fatalf("%q is an entry %+v, but should not be", s, entry)
+		}
+		if _, fault := parseDo(s, nil, Node{}); fault != nil {
+			checkFault(t, s, fault)
+		} else if !doText.matches(s) {
+			t.Fatalf("%q can be done, but the schema refuses it", s)
+		}
+	})
+}
+
+// checkFault checks that a fault lies inside the text and says something.
+func checkFault(t *testing.T, s string, f *fault) {
+	t.Helper()
+	if f.what == "" || f.at < 0 || f.at > len([]rune(s)) {
+		t.Fatalf("%q: fault %+v", s, f)
+	}
+}
