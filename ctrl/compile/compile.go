@@ -35,12 +35,9 @@ type Neighbor struct {
 // Router is the owner of a router's address among the neighbours. Every other owner is an attachment.
 const Router = 0
 
-// AutoPool is where public addresses come from that the file does not name.
-var AutoPool = netip.MustParsePrefix("198.18.0.0/16")
-
 const (
-	guestMTU = 9001 // bytes, within a VPC (EC2 user guide, network MTU)
-	hostMTU  = 1500
+	guestMTU = fabric.VPCMTU
+	hostMTU  = fabric.InternetGatewayMTU
 	// firstTable is the routing table number of a guest's eth1, which answers under its own addresses.
 	firstTable = 10001
 )
@@ -134,7 +131,7 @@ func (c *compiler) internet() {
 		Public:  map[netip.Addr]fabric.PublicAddress{},
 		IPv6:    new(bart.Table[*fabric.VPC]),
 		Elastic: map[netip.Addr]bool{},
-		Pool:    AutoPool,
+		Pool:    vpc.PublicPool,
 	}
 	for _, a := range c.model.Elastic {
 		net.Internet.Elastic[a] = true

@@ -106,6 +106,11 @@ func (r *reader) forward() error {
 	if err != nil {
 		return err
 	}
+	if n == 0 {
+		// The device takes packets of the largest MTU. A guest that raises its own sends larger ones.
+		r.engine.countDrop(r.attachment, flow.MTUExceeded, 0)
+		return nil
+	}
 	r.packets, r.outs = r.packets[:0], r.outs[:0]
 	for i := range n {
 		r.packets = append(r.packets, batch.Packet(i))

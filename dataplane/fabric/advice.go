@@ -39,7 +39,7 @@ func (p *Path) Advice() string {
 	case flow.UnknownDestination:
 		return fmt.Sprintf("nothing has the address %s; check the destination", h.Tuple.DstAddr())
 	case flow.MTUExceeded:
-		return fmt.Sprintf("send packets of at most %d bytes", InternetGatewayMTU)
+		return fmt.Sprintf("send packets of at most %d bytes", p.MTU)
 	}
 	return ""
 }

@@ -195,7 +195,7 @@ type Path struct {
 	Out     uint32       // attachment, for Deliver
 	Rewrite flow.Rewrite // for the packet
 	Quote   flow.Rewrite // for the packet quoted by an ICMP error
-	MTU     uint16       // the smallest gateway MTU on the way; 0: none below the interface's
+	MTU     uint16       // the smallest on the way, in bytes
 	Domains [2]flow.Domain
 	// Tuple is the packet as it was last seen: at the receiver, or where it was dropped.
 	Tuple flow.Tuple

@@ -6,24 +6,30 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// InternetGatewayMTU is the largest IP packet, in bytes, that crosses an internet gateway (EC2 user guide, network MTU).
-const InternetGatewayMTU = 1500
+// The largest IP packets, in bytes, within a VPC and across an internet gateway (EC2 user guide, network MTU).
+const (
+	VPCMTU             = 9001
+	InternetGatewayMTU = 1500
+)
 
 // Walk carries one packet through the network as AWS would and writes what happened to path. It starts at the attachment that
 // sent the packet and ends where the packet is delivered or dropped.
 func (n *Network) Walk(p Packet, from *Attachment, tracker Tracker, path *Path) {
 	path.numHops, path.numTaps = 0, 0
-	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, 0
+	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, VPCMTU
 	path.Domains = [2]flow.Domain{}
 	w := &path.walk
 	*w = walk{net: n, packet: p, tracker: tracker, path: path, sender: from.ENI}
 	w.hop(Hop{Kind: HopSend, Where: from.Name()})
-	if from.ENI != nil {
-		w.domain(from.ENI.Subnet.VPC.Index, from.ENI.Subnet.VPC.Generation)
-		w.leave(from.ENI)
-	} else {
+	switch {
+	case from.Host != nil:
 		w.domain(InternetDomain, n.Internet.Generation)
 		w.leaveHost(from.Host)
+	case p.Length > VPCMTU:
+		w.drop(Hop{Kind: HopSend, Where: from.Name()}, flow.MTUExceeded)
+	default:
+		w.domain(from.ENI.Subnet.VPC.Index, from.ENI.Subnet.VPC.Generation)
+		w.leave(from.ENI)
 	}
 	path.Tuple = w.packet.Tuple
 	path.Rewrite = rewriteBetween(p.Tuple, w.packet.Tuple)

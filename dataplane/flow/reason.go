@@ -87,7 +87,7 @@ var reasons = [...]ReasonInfo{
 	{MalformedPacket, "MALFORMED_PACKET", "A header of the packet contradicts its length or its version, or an ICMP error quotes no readable packet.", ours},
 	{InvalidSource, "INVALID_SOURCE_ADDRESS", "The source is unspecified, loopback, multicast or broadcast.", "RFC 1122 section 3.2.1.3, RFC 4291"},
 	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "This version does not carry IP fragments.", ours},
-	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the gateway's MTU (1500 bytes at an internet gateway).", "EC2 user guide, network MTU"},
+	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the path's MTU: 9001 bytes within a VPC, 1500 at an internet gateway.", "EC2 user guide, network MTU"},
 	{TTLExpired, "TTL_EXPIRED", "The packet's TTL or hop limit is zero.", "RFC 791, RFC 8200"},
 
 	{SourceDestCheck, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "Source/destination check: the packet is neither from nor for an address of this interface.", reachabilityAnalyzer},
