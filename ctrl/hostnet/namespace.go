@@ -126,12 +126,12 @@ func namespacePath(name string) string { return filepath.Join(namespaceDir, name
 func nameNamespace(ns *os.File, name string) error {
 	path := namespacePath(name)
 	// The folder may vanish between the two calls: a lab that leaves takes it along when it is empty.
-	for attempt := 0; ; attempt++ {
-		if err := os.MkdirAll(namespaceDir, 0o755); err != nil {
+	for {
+		if err := makeDir(namespaceDir); err != nil {
 			return stateError(err)
 		}
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
-		if errors.Is(err, fs.ErrNotExist) && attempt < 100 {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {

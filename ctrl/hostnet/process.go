@@ -136,6 +136,9 @@ func killInside(spaces map[identity]bool, patience time.Duration) error {
 		if err != nil || len(found) == 0 {
 			return err
 		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("process %d (%s) and others keep coming back", found[0].pid, commandOf(found[0].pid))
+		}
 		var errs []error
 		for _, p := range found {
 			errs = append(errs, p.kill())

@@ -38,7 +38,7 @@ func (e *InUseError) Error() string {
 // left behind; the folder goes when it is empty.
 func (s store) locked(f func() error) error {
 	for {
-		if err := os.MkdirAll(s.root, 0o755); err != nil {
+		if err := makeDir(s.root); err != nil {
 			return stateError(err)
 		}
 		dir, err := os.Open(s.root)
@@ -180,6 +180,20 @@ func (s store) reset(lab string) error {
 		}
 	}
 	return nil
+}
+
+// makeDir makes a folder that other processes may remove whenever it is empty: then os.MkdirAll finds it, does not find it, and
+// fails with "file exists".
+func makeDir(path string) error {
+	for {
+		err := os.MkdirAll(path, 0o755)
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if _, statErr := os.Lstat(path); statErr == nil && !isDir(path) {
+			return err
+		}
+	}
 }
 
 func isDir(path string) bool {
