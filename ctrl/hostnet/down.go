@@ -28,7 +28,7 @@ type Leftover struct {
 }
 
 // Leftovers lists all labs on the machine by name: those with a folder under /run/vpclab, and those of which only stamped namespaces
-// are left.
+// are left. Without root most cannot be judged: those are named by the error, which comes beside the others.
 func Leftovers() ([]Leftover, error) {
 	s := store{stateRoot}
 	found, err := stampedNamespaces()
@@ -51,6 +51,7 @@ func Leftovers() ([]Leftover, error) {
 		o, ok, err := s.owner(lab)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("lab %s: %w", lab, err))
+			continue // whether it is alive is not known, and it must not pass for dead
 		}
 		if ok {
 			l.PID, l.User, l.Command = o.PID, o.User, o.Command

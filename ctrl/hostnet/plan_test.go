@@ -152,9 +152,11 @@ func TestDesiredIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 		"attachment 2 (vpclab-shop.app.g0 eth0): its device is used twice": a(func(a *Attachment) {
 			a.Namespace = "vpclab-shop.app.g0"
 		}),
-		"attachment 2 (vpclab-shop.app.x eth0): its namespace is no guest's": a(func(a *Attachment) { a.Namespace = "vpclab-shop.app.x" }),
+		"attachment 2 (vpclab-shop.app.x eth0): its namespace is no guest's": a(func(a *Attachment) {
+			a.Namespace = "vpclab-shop.app.x"
+		}),
 		`attachment 2 (vpclab-shop.app.g1 lo): device name "lo"`:             a(func(a *Attachment) { a.Device = "lo" }),
-		`device name "a-name-that-is-too-long"`:                              a(func(a *Attachment) { a.Device = "a-name-that-is-too-long" }),
+		`device name "sixteen-letters-"`:                                     a(func(a *Attachment) { a.Device = "sixteen-letters-" }),
 		`device name "e%d"`:                                                  a(func(a *Attachment) { a.Device = "e%d" }),
 		second + "MAC address 00:00:00:00:00:00 is not a unicast address":    a(func(a *Attachment) { a.MAC = MAC{} }),
 		second + "MAC address 01:00:5e:00:00:01 is not a unicast address":    a(func(a *Attachment) { a.MAC = MAC{1, 0, 0x5e, 0, 0, 1} }),
@@ -193,7 +195,8 @@ func TestLabNames(t *testing.T) {
 		}
 	}
 	for namespace, want := range map[string]string{
-		"vpclab-shop.app.web": "shop", "vpclab-shop._fabric": "shop", "vpclab-a-b.x.y": "a-b", "vpclab-shop": "", "docker": "", "vpclab-.x": "",
+		"vpclab-shop.app.web": "shop", "vpclab-shop._fabric": "shop", "vpclab-a-b.x.y": "a-b",
+		"vpclab-shop": "", "docker": "", "vpclab-.x": "",
 	} {
 		if lab, ok := labOf(namespace); ok != (want != "") || ok && lab != want {
 			t.Errorf("%s is of lab %q, %v", namespace, lab, ok)
@@ -208,6 +211,21 @@ func TestFileLimit(t *testing.T) {
 	}
 	if err := checkFileLimit(FilesFor(500), 2064); err != nil {
 		t.Error(err)
+	}
+	var before, low, raised unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	low = unix.Rlimit{Cur: before.Max - 1, Max: before.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+	if err := raiseFileLimit(before.Max); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &raised); err != nil || raised.Cur != before.Max {
+		t.Errorf("the limit was raised to %d, %v, want %d", raised.Cur, err, before.Max)
 	}
 }
 

@@ -78,7 +78,8 @@ func TestADeadOwnerGivesWay(t *testing.T) {
 	later.Start++
 	boot.Boot = "another boot"
 	for name, text := range map[string]any{
-		"a process of the same number that began later": later, "a process before the last boot": boot, "nobody": none, "no owner at all": "x",
+		"a process of the same number that began later": later, "a process before the last boot": boot,
+		"nobody": none, "no owner at all": "x",
 	} {
 		s := store{filepath.Join(t.TempDir(), "vpclab")}
 		if err := os.MkdirAll(s.dir("x"), 0o700); err != nil {
@@ -112,7 +113,8 @@ func TestAFileInTheWay(t *testing.T) {
 	if err := os.WriteFile(s.dir("x"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.claim("x"); err == nil || !strings.HasSuffix(err.Error(), "file exists (a file is in the way of vpclab's folder: remove it)") {
+	want = "mkdir " + s.dir("x") + ": file exists (a file is in the way of vpclab's folder: remove it)"
+	if _, err := s.claim("x"); err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
 }
