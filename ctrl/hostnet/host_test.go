@@ -783,3 +783,38 @@ func TestQueueDropsAreCounted(t *testing.T) {
 		t.Errorf("dropped %v, want %d by attachment 1", dropped, extra)
 	}
 }
+
+// What another user may not read is neither dead nor alive: it is an error, and nothing is removed.
+func TestWithoutRootALabCannotBeJudged(t *testing.T) {
+	h := openLab(t, "hostnettest-other")
+	var left []Leftover
+	var leftErr, downErr error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// File access as another user, on this thread alone.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := unix.Setfsuid(65534); err != nil {
+			t.Error(err)
+			return
+		}
+		defer unix.Setfsuid(0)
+		left, leftErr = Leftovers()
+		downErr = Down(h.lab)
+	}()
+	<-done
+	const denied = "open /run/vpclab/hostnettest-other/owner.json: permission denied (readable by root alone; run as root)"
+	if leftErr == nil || !strings.Contains(leftErr.Error(), "lab hostnettest-other: "+denied) {
+		t.Errorf("leftovers: %v", leftErr)
+	}
+	if slices.ContainsFunc(left, func(l Leftover) bool { return l.Lab == h.lab }) {
+		t.Errorf("the lab is among %+v", left)
+	}
+	if downErr == nil || downErr.Error() != "down: "+denied {
+		t.Errorf("down: %v", downErr)
+	}
+	if err := h.InFabric(func() error { return nil }); err != nil {
+		t.Errorf("the lab is damaged: %v", err)
+	}
+}
