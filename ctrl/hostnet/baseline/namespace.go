@@ -44,7 +44,7 @@ func newNamespace(forward bool) (*namespace, error) {
 	ns := new(namespace)
 	// From the process's own namespace f moves on to a new one; the way back is InNamespace's.
 	err = hostnet.InNamespace(own, func() (err error) {
-		if err := unshare(); err != nil {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return err
 		}
 		if ns.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
@@ -61,19 +61,13 @@ func newNamespace(forward bool) (*namespace, error) {
 		}
 		return nil
 	})
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w (needs root: CAP_SYS_ADMIN and CAP_NET_ADMIN)", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make network namespace: %w", errors.Join(err, ns.close()))
 	}
 	return ns, nil
-}
-
-// unshare gives the calling thread a network namespace of its own.
-func unshare() error {
-	err := unix.Unshare(unix.CLONE_NEWNET)
-	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("%w (needs root: CAP_SYS_ADMIN and CAP_NET_ADMIN)", err)
-	}
-	return err
 }
 
 // do runs f on a locked OS thread inside the namespace.
