@@ -62,7 +62,8 @@ func TestTableGoesToStdoutAndProgressToStderr(t *testing.T) {
 		t.Errorf("stderr %q, want %q", stderr, want)
 	}
 	slices.Sort(d.entries)
-	if want := []string{"close veth", "close vpclab", "open veth", "open vpclab", "run veth", "run vpclab"}; !slices.Equal(d.entries, want) {
+	want := []string{"close veth", "close vpclab", "open veth", "open vpclab", "run veth", "run vpclab"}
+	if !slices.Equal(d.entries, want) {
 		t.Errorf("got %q", d.entries)
 	}
 }

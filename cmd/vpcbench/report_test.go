@@ -187,7 +187,8 @@ func TestScaled(t *testing.T) {
 }
 
 func TestMachine(t *testing.T) {
-	if got := cpuModel([]byte("processor\t: 0\nmodel name\t: Example CPU @ 2.0GHz\nmodel name\t: Other\n")); got != "Example CPU @ 2.0GHz" {
+	two := []byte("processor\t: 0\nmodel name\t: Example CPU @ 2.0GHz\nmodel name\t: Other\n")
+	if got := cpuModel(two); got != "Example CPU @ 2.0GHz" {
 		t.Errorf("model is %q", got)
 	}
 	arm := machine{Kernel: "Linux 6.6", Arch: "aarch64", CPU: cpuModel([]byte("processor\t: 0\nBogoMIPS\t: 50\n")), CPUs: 8}

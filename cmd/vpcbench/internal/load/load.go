@@ -59,14 +59,18 @@ func (l Load) Run(ctx context.Context, e Ends, d time.Duration) (Result, error) 
 // All lists the loads in the order of the report.
 func All() []Load {
 	return []Load{
-		{"tcp", "bulk TCP", "bit/s", bulk, `One TCP stream, written and read in pieces of 128 KiB; payload counted where it is received. The ends
+		{"tcp", "bulk TCP", "bit/s", bulk,
+			`One TCP stream, written and read in pieces of 128 KiB; payload counted where it is received. The ends
 run on two CPUs.`},
-		{"rr", "round trips", "/s", roundTrips, `One byte to and fro on one TCP connection, the next only after the last came back; with the median and
+		{"rr", "round trips", "/s", roundTrips,
+			`One byte to and fro on one TCP connection, the next only after the last came back; with the median and
 the 99th percentile of one round trip. Both ends run on one CPU, so that no wake-up of another hides
 the way between them.`},
-		{"crr", "connections", "/s", connections, `Connect, one byte to and fro, close with RST, and again: each connection is a new flow, so this is
+		{"crr", "connections", "/s", connections,
+			`Connect, one byte to and fro, close with RST, and again: each connection is a new flow, so this is
 where first packets cost. Both ends run on one CPU.`},
-		{"pps", "packets", "/s", packets, `UDP datagrams of 18 bytes (the smallest Ethernet frame), sent as fast as the sender can; counted where
+		{"pps", "packets", "/s", packets,
+			`UDP datagrams of 18 bytes (the smallest Ethernet frame), sent as fast as the sender can; counted where
 they are received. The ends run on two CPUs.`},
 	}
 }

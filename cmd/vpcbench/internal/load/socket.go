@@ -46,8 +46,8 @@ func accept(fd int) (int, error) {
 	})
 }
 
-// socket opens a blocking IPv4 socket whose calls give up after stall. Accepted sockets inherit all of its options. A TCP socket sends at
-// once, and closes with RST, so that no connection lingers in TIME_WAIT and what is still queued is thrown away.
+// socket opens a blocking IPv4 socket whose calls give up after stall. Accepted sockets inherit all of its options. A TCP socket
+// sends at once, and closes with RST, so that no connection lingers in TIME_WAIT and what is still queued is thrown away.
 func socket(kind int) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
