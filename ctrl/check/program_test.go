@@ -1,0 +1,131 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpclab/vpclab/ctrl/scenario"
+)
+
+func shell(script string) scenario.Do {
+	return scenario.Do{Verb: scenario.Exec, Argv: []string{"sh", "-c", script}}
+}
+
+func TestExec(t *testing.T) {
+	r := start(t, &twin{})
+	seven := 7
+	rows := []struct {
+		name   string
+		check  scenario.Check
+		pass   bool
+		got    scenario.Outcome
+		detail string
+	}{
+		{"status 0", scenario.Check{Do: shell("true")}, true, scenario.OK, "exit status 0"},
+		{"status 3", scenario.Check{Do: shell("echo a; echo b >&2; exit 3")}, false, Failed, "expected ok, got failed: exit status 3; output: a | b"},
+		{"the wanted status", scenario.Check{Do: shell("exit 7"), Expect: scenario.Expect{Exit: &seven}}, true, scenario.OK, "exit status 7"},
+		{"not the wanted status", scenario.Check{Do: shell("true"), Expect: scenario.Expect{Exit: &seven}}, false, Failed,
+			"expected exit status 7, got failed: exit status 0"},
+		{"killed by itself", scenario.Check{Do: shell("kill -9 $$")}, false, Failed, "signal: killed"},
+		{"no such program", scenario.Check{Do: scenario.Do{Verb: scenario.Exec, Argv: []string{"vpclab-has-no-such-program"}}}, false, Failed,
+			"start vpclab-has-no-such-program in app/web"},
+		{"too slow", scenario.Check{Do: shell("echo here; sleep 60"), Wait: 200 * time.Millisecond, Expect: scenario.Expect{Outcome: scenario.Timeout}},
+			true, scenario.Timeout, "still running after 200ms; output: here"},
+		{"its environment", scenario.Check{Do: shell(`test "$VPCLAB_NODE $VPCLAB_VPC $VPCLAB_NAME" = "app/web app web"`)}, true, scenario.OK, ""},
+		{"because has nothing to go by", scenario.Check{Do: shell("true"), Because: "ENI_SG_RULES_MISMATCH"}, false, "",
+			"a program has none that is known"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) { want(t, run(t, r, row.check), row.pass, row.got, row.detail) })
+	}
+}
+
+func TestExecStartsInTheScenariosDirectory(t *testing.T) {
+	r := start(t, &twin{})
+	r.Dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(r.Dir, "probe.sh"), []byte("#!/bin/sh\nexit 5\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	five := 5
+	c := scenario.Check{Do: scenario.Do{Verb: scenario.Exec, Argv: []string{"./probe.sh"}}, Expect: scenario.Expect{Exit: &five}}
+	want(t, run(t, r, c), true, scenario.OK, "exit status 5")
+}
+
+// gone reports whether the process has ended; a zombie that init has not collected yet counts as ended.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	_, state, _ := bytes.Cut(stat, []byte(") "))
+	return len(state) > 0 && state[0] == 'Z'
+}
+
+func TestCloseEndsTheWholeProcessGroup(t *testing.T) {
+	for _, row := range []struct{ name, script string }{
+		{"with its leader", "sleep 61 & echo $!; wait"},
+		{"without its leader", "sleep 62 & echo $!"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p, err := StartProgram(&twin{}, client, []string{"sh", "-c", row.script}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			eventually(t, "the child's number", func() bool { return strings.HasSuffix(p.Output(), "\n") })
+			child, err := strconv.Atoi(strings.TrimSpace(p.Output()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the child's end", func() bool { return gone(child) })
+			if err := p.Close(); err != nil {
+				t.Errorf("closing twice: %v", err)
+			}
+		})
+	}
+}
+
+// The kernel keeps the death signal with the process; the thread that it watches is that of runProgram.
+func TestAProgramDiesWithItsThread(t *testing.T) {
+	p, err := StartProgram(&twin{}, client, []string{"sleep", "63"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if got := p.cmd.SysProcAttr.Pdeathsig; got != unix.SIGKILL {
+		t.Errorf("death signal %v", got)
+	}
+	pgid, err := unix.Getpgid(p.cmd.Process.Pid)
+	if err != nil || pgid != p.cmd.Process.Pid {
+		t.Errorf("process group %d, %v; want one of its own", pgid, err)
+	}
+}
+
+func TestOutputIsBounded(t *testing.T) {
+	p, err := StartProgram(&twin{}, client, []string{"sh", "-c", "yes | head -c 100000; echo the end"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	<-p.Done()
+	if out := p.Output(); len(out) != keptOutput || !strings.HasSuffix(out, "y\nthe end\n") || p.Exit() != 0 {
+		t.Errorf("%d bytes, ending in %q, %s", len(out), out[max(0, len(out)-20):], p.Status())
+	}
+}
+
+func TestNoProgramIsNamed(t *testing.T) {
+	if _, err := StartProgram(&twin{}, client, nil, ""); err == nil || err.Error() != "start program in app/web: no program is named" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,86 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/vpclab/vpclab/ctrl/scenario"
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// Runner runs the checks of one lab, one at a time, and holds the connections that checks keep open.
+type Runner struct {
+	// Dir is where `exec` programs start and what their relative paths are relative to; "" is this process's directory.
+	Dir string
+
+	lab  Lab
+	now  func() time.Time
+	held map[string]*held
+	echo uint16 // identifier of the last ICMP echo
+}
+
+// held is a connection that `keep` left open.
+type held struct {
+	socket *socket
+	tuple  flow.Tuple
+	ours   bool // one of our listeners is at the other end
+}
+
+// NewRunner returns a runner for the lab.
+func NewRunner(lab Lab) *Runner {
+	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32())}
+}
+
+// Run carries out one check and judges it.
+func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
+	start := r.now()
+	p := newProbe(ctx, r.lab, r.now, c)
+	s := r.do(p, c)
+	if s.err == nil {
+		s.err = p.settle(assertsDrop(c))
+	}
+	result := judge(c, s, p.drops)
+	result.MS = float64(r.now().Sub(start)) / float64(time.Millisecond)
+	return result
+}
+
+// Close ends the connections that are still held, with FIN.
+func (r *Runner) Close() {
+	for name, h := range r.held {
+		h.socket.finish()
+		delete(r.held, name)
+	}
+}
+
+func (r *Runner) do(p *probe, c *scenario.Check) seen {
+	switch c.Do.Verb {
+	case scenario.Ping, scenario.Ping6:
+		return r.ping(p, c)
+	case scenario.TCP:
+		return r.line(p, c, flow.TCP)
+	case scenario.UDP:
+		return r.line(p, c, flow.UDP)
+	case scenario.HTTP:
+		return get(p, c)
+	case scenario.Exec:
+		return r.exec(p, c)
+	case scenario.Send:
+		return r.send(p, c)
+	case scenario.Say:
+		return r.say(p, c)
+	case scenario.Close:
+		return r.hangUp(p, c)
+	}
+	return seen{err: fmt.Errorf("run check %q: verb %q is not supported", c.Name, c.Do.Verb)}
+}
+
+// nextEcho draws an identifier for one check's ICMP echo messages. Zero is left out: it means "no identifier" in a rewrite.
+func (r *Runner) nextEcho() uint16 {
+	r.echo++
+	if r.echo == 0 {
+		r.echo++
+	}
+	return r.echo
+}

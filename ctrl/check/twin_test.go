@@ -1,0 +1,189 @@
+package check
+
+import (
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vpclab/vpclab/ctrl/scenario"
+	"github.com/vpclab/vpclab/ctrl/vpc"
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// twin is a lab of one machine: every node is this process's own namespace, and the journal says what the test wrote into it.
+type twin struct {
+	mu        sync.Mutex
+	journal   []Drop
+	delivered bool
+	asked     []flow.Tuple // the connections that were asked about
+}
+
+func (l *twin) Do(_ scenario.Node, f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return f()
+}
+
+func (l *twin) Mark() uint64 { return 7 }
+
+func (l *twin) Drops(mark uint64, conn flow.Tuple) []Drop {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, conn)
+	if mark != l.Mark() {
+		return nil
+	}
+	return l.journal
+}
+
+func (l *twin) Delivered(uint64, flow.Tuple) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.delivered
+}
+
+func (l *twin) drop(d Drop) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.journal = append(l.journal, d)
+}
+
+var (
+	client = scenario.Node{VPC: "app", Name: "web"}
+	local4 = netip.MustParseAddr("127.0.0.1")
+	local6 = netip.MustParseAddr("::1")
+
+	droppedBySG = Drop{Reason: flow.SGRulesMismatch, At: "web/sg-in"}
+)
+
+// start returns a runner on lab that is closed with the test.
+func start(t *testing.T, lab Lab) *Runner {
+	r := NewRunner(lab)
+	t.Cleanup(r.Close)
+	return r
+}
+
+// serve starts one built-in listener on a free port.
+func serve(t *testing.T, kind string) uint16 {
+	t.Helper()
+	port := freePort(t, kind)
+	s, err := Serve(t.Context(), &twin{}, client, []vpc.Listener{{Kind: kind, Port: port}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return port
+}
+
+func freePort(t *testing.T, kind string) uint16 {
+	t.Helper()
+	if kind == "udp" {
+		c, err := net.ListenPacket("udp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return uint16(c.LocalAddr().(*net.UDPAddr).Port)
+	}
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+// foreign starts a TCP listener that treats each connection as talk says.
+func foreign(t *testing.T, talk func(*net.TCPConn)) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	var conns []net.Conn
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				break
+			}
+			conns = append(conns, conn)
+			wg.Go(func() {
+				defer conn.Close()
+				talk(conn.(*net.TCPConn))
+			})
+		}
+		for _, c := range conns {
+			c.Close()
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+// readLine takes what the check sends, so that a later close is a FIN and not an RST.
+func readLine(c net.Conn) {
+	b := make([]byte, maxLine)
+	c.Read(b)
+}
+
+// untilClosed reads until the check gives up.
+func untilClosed(c net.Conn) {
+	b := make([]byte, maxLine)
+	for {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// closedPort is a port that refuses for as long as the test runs: it is taken by a socket that does not listen, or to another peer.
+func closedPort(t *testing.T, kind int) uint16 {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, sockaddr(local4, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if kind == unix.SOCK_DGRAM {
+		if err := unix.Connect(fd, sockaddr(netip.MustParseAddr("127.0.0.9"), 9)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addrPort(name).Port()
+}
+
+// eventually polls until ok, and fails the test after 5 s.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	beat := time.NewTicker(5 * time.Millisecond)
+	defer beat.Stop()
+	deadline := time.After(5 * time.Second)
+	for !ok() {
+		select {
+		case <-beat.C:
+		case <-deadline:
+			t.Fatalf("%s: not within 5 s", what)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package check
+
+import (
+	"time"
+
+	"github.com/vpclab/vpclab/dataplane/flow"
+)
+
+// How long a check waits, in real time (LANGUAGE.md, checks).
+const (
+	defaultWait = 5 * time.Second        // unless the check says `wait`
+	quiet       = 500 * time.Millisecond // silence after a drop that ends a check
+	tick        = 20 * time.Millisecond  // between two looks at the lab's drops
+)
+
+// watch decides when a check has waited long enough: at its deadline, or as soon as its packets are known to be dropped and nothing
+// has come for a while. It is a value that is told the time.
+type watch struct {
+	deadline time.Time
+	quietFor time.Time // since when nothing has come although a packet was dropped; zero: no drop stands
+	known    int       // drops that something arrived after, and that therefore decide nothing
+	drops    int       // drops seen so far
+}
+
+// observe is told of all drops so far.
+func (w *watch) observe(now time.Time, drops []Drop) {
+	w.drops = len(drops)
+	if !w.quietFor.IsZero() || w.known > len(drops) {
+		return
+	}
+	for _, d := range drops[w.known:] {
+		if !transient(d.Reason) {
+			w.quietFor = now
+			return
+		}
+	}
+}
+
+// arrived is told that something came from the other side, so that the drops until now were not the end.
+func (w *watch) arrived() {
+	w.known, w.quietFor = w.drops, time.Time{}
+}
+
+// over reports whether waiting longer is of no use.
+func (w *watch) over(now time.Time) bool {
+	return !now.Before(w.deadline) || !w.quietFor.IsZero() && now.Sub(w.quietFor) >= quiet
+}
+
+// transient reports whether the packet's next copy may well pass: the drop says how busy the machine was, not what the VPC decided.
+func transient(r flow.Reason) bool {
+	return r == flow.UpcallQueueFull || r == flow.DeliveryFailed
+}
