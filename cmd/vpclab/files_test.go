@@ -12,7 +12,8 @@ import (
 
 func TestScenarioFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, file := range []string{"tour.yaml", "acl/b.yaml", "acl/a.yaml", "acl/deep/c.yaml", "acl-more/a.yaml", ".git/x.yaml", "notes.md", "other.yml", "none/x.txt"} {
+	for _, file := range []string{"tour.yaml", "acl/b.yaml", "acl/a.yaml", "acl/deep/c.yaml", "acl-more/a.yaml", ".git/x.yaml",
+		"notes.md", "other.yml", "none/x.txt"} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +29,8 @@ func TestScenarioFiles(t *testing.T) {
 		{"a file", []string{"./tour.yaml"}, []string{"tour.yaml"}},
 		{"a file named as such may be called anything", []string{"other.yml"}, []string{"other.yml"}},
 		{"a folder, in path order", []string{"."}, []string{"acl/a.yaml", "acl/b.yaml", "acl/deep/c.yaml", "acl-more/a.yaml", "tour.yaml"}},
-		{"several, sorted, each once", []string{"tour.yaml", "acl/b.yaml", "acl/deep", "./acl/b.yaml"}, []string{"acl/b.yaml", "acl/deep/c.yaml", "tour.yaml"}},
+		{"several, sorted, each once", []string{"tour.yaml", "acl/b.yaml", "acl/deep", "./acl/b.yaml"},
+			[]string{"acl/b.yaml", "acl/deep/c.yaml", "tour.yaml"}},
 	} {
 		got, err := scenarioFiles(row.args)
 		if err != nil || !slices.Equal(got, row.want) {

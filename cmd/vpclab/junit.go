@@ -63,10 +63,8 @@ func writeJUnit(w io.Writer, reports []*report) error {
 	if err != nil {
 		return fmt.Errorf("junit report: %w", err)
 	}
-	if _, err := fmt.Fprintf(w, "%s%s\n", xml.Header, text); err != nil {
-		return fmt.Errorf("write junit report: %w", err)
-	}
-	return nil
+	_, err = fmt.Fprintf(w, "%s%s\n", xml.Header, text)
+	return err
 }
 
 func suiteOf(r *report) (junitSuite, float64) {

@@ -1,5 +1,5 @@
-// Command vpclab builds VPCs out of kernel parts on one Linux machine, checks them with real packets and removes them. This package is
-// the command line: arguments, signals, what is printed and the exit status. It decides nothing about packets, files or the kernel.
+// Command vpclab builds VPCs out of kernel parts on one Linux machine, checks them with real packets and removes them. It is the
+// command line: arguments, signals, what is printed and the exit status. It decides nothing about packets, files or the kernel.
 package main
 
 import "os"

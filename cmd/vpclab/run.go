@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
@@ -57,6 +57,9 @@ error. With --json, standard output has one JSON document a file, a line each,
 and nothing else; the explanations of failed checks and the last line then go
 to standard error.
 
+With --only, steps between checks are still done, and so is the check that keeps
+open the connection that a selected "say" or "close" is about.
+
 Nothing of a lab is left on the machine, however the run ends: Ctrl-C, SIGTERM
 and SIGHUP remove it too. (After kill -9, "vpclab down" does.)
 
@@ -91,7 +94,7 @@ func runCommand(m machine, c *console) *cobra.Command {
 	f.BoolVar(&o.keep, "keep", false, "keep the lab after its checks, until Ctrl-C")
 	f.BoolVar(&o.json, "json", false, "print one JSON document a file instead of text")
 	f.StringVar(&o.junit, "junit", "", "also write the results to `FILE` as JUnit XML")
-	f.StringArrayVar(&o.only, "only", nil, "run only check `NAME` (repeatable), and all steps")
+	f.StringArrayVar(&o.only, "only", nil, "run only the check `NAME` (repeatable)")
 	f.Var(&o.offload, "offload", "forward known flows in eBPF")
 	return cmd
 }
@@ -129,19 +132,32 @@ func runFiles(ctx context.Context, m machine, c *console, o runOptions, args []s
 	if o.keep && len(files) > 1 {
 		return wrong("--keep keeps one lab and these are %d files; name one file", len(files))
 	}
-	// Opened now, so that a report that cannot be written is known before the work is done.
-	junit, err := createJUnit(o.junit)
-	if err != nil {
+	if o.junit == "" {
+		_, err := runAll(ctx, m, c, o, files)
 		return err
 	}
-	if junit != nil {
-		defer junit.Close()
+	// Opened now, so that a report that cannot be written is known before the work is done.
+	junit, err := os.Create(o.junit)
+	if err != nil {
+		return wrong("--junit %s: %v", o.junit, cause(err))
 	}
 	reports, err := runAll(ctx, m, c, o, files)
-	if junit != nil {
-		err = errors.Join(err, writeJUnit(junit, reports))
+	if unwritten := errors.Join(writeJUnit(junit, reports), junit.Close()); unwritten != nil {
+		c.note("--junit %s: %v", o.junit, cause(unwritten))
+		return worse(err, statusBroken)
 	}
 	return err
+}
+
+// worse is err with at least that exit status.
+func worse(err error, status int) error {
+	switch {
+	case statusOf(err) >= status:
+		return err
+	case err == nil:
+		err = errTold
+	}
+	return &failure{status, err}
 }
 
 // runAll reads all files and then runs them. The error carries the worst exit status of the reports.
@@ -243,9 +259,9 @@ func tellSignal(c *console, s syscall.Signal, count int) {
 	switch {
 	case s == syscall.SIGPIPE: // nobody reads any more
 	case count == 1:
-		c.note("%s: stopping and removing the lab", s)
+		c.note("%s: stopping and removing the lab", unix.SignalName(s))
 	default:
-		c.note("%s: still removing the lab, please wait", s)
+		c.note("%s: still removing the lab, please wait", unix.SignalName(s))
 	}
 }
 
@@ -286,12 +302,12 @@ func runFile(ctx context.Context, m machine, c *console, o runOptions, tell repo
 	}
 }
 
-// buildDetail reads "connect 12/40", or just the stage when it has but one part.
+// buildDetail reads "(connect 12/40)", or just "(connect)" when that has but one part.
 func buildDetail(stage string, done, total int) string {
 	if total <= 1 {
-		return stage
+		return "(" + stage + ")"
 	}
-	return fmt.Sprintf("%s %d/%d", stage, done, total)
+	return fmt.Sprintf("(%s %d/%d)", stage, done, total)
 }
 
 // runSteps does the steps in order; it ends at the first that cannot be done and when ctx does.
@@ -327,10 +343,11 @@ func runSteps(ctx context.Context, c *console, lab runningLab, tell reporter, r 
 	return nil
 }
 
-// orInterruption is the signal that ended ctx rather than the errors that it caused.
+// orInterruption puts the signal that ended ctx before the error that it caused, which may be more than that: a lab that could not be
+// removed when its building was given up.
 func orInterruption(ctx context.Context, err error) error {
 	if i := interruption(ctx); i != nil {
-		return i
+		return fmt.Errorf("%w: %w", i, err)
 	}
 	return err
 }
@@ -376,16 +393,4 @@ func enterExample(s *scenario.Scenario) string {
 		}
 	}
 	return ""
-}
-
-// createJUnit creates the file of --junit; nil without one.
-func createJUnit(file string) (io.WriteCloser, error) {
-	if file == "" {
-		return nil, nil
-	}
-	f, err := os.Create(file)
-	if err != nil {
-		return nil, wrong("--junit %s: %v", file, cause(err))
-	}
-	return f, nil
 }

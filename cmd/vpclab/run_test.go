@@ -5,11 +5,14 @@ import (
 	"encoding/xml"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // lastLine is the last line of a stream.
@@ -30,8 +33,8 @@ func TestRunEndsWithTheWorstStatus(t *testing.T) {
 		{"all passed", map[string][]string{"a": {passes}, "b": {passes, passes}}, statusPassed, "3 passed, 0 failed", ""},
 		{"one failed", map[string][]string{"a": {passes, fails}, "b": {passes}}, statusFailed, "2 passed, 1 failed", ""},
 		{"no checks at all", map[string][]string{"a": nil}, statusPassed, "0 passed, 0 failed", ""},
-		{"the name is taken, the next file is run", map[string][]string{"taken": {passes}, "z": {fails}}, statusMachine, "0 passed, 1 failed",
-			"lab taken is in use by process 4711 of ada (vpclab run taken.yaml); to end it: vpclab down taken\n"},
+		{"the name is taken, the next file is run", map[string][]string{"taken": {passes}, "z": {fails}}, statusMachine,
+			"0 passed, 1 failed", "lab taken is in use by process 4711 of ada (vpclab run taken.yaml); to end it: vpclab down taken\n"},
 		{"no root, the next file cannot be run either", map[string][]string{"rootless": {passes}, "z": {passes}}, statusMachine,
 			"0 passed, 0 failed", "needs root; for what is missing and how to get it: vpclab doctor\n"},
 		{"vpclab's own failure is worse than a failed check", map[string][]string{"broken": {passes}, "a": {fails}}, statusBroken,
@@ -39,10 +42,11 @@ func TestRunEndsWithTheWorstStatus(t *testing.T) {
 		{"a lab that is not removed cleanly", map[string][]string{"sticky": {passes}}, statusBroken, "1 passed, 0 failed",
 			"remove lab sticky: remove namespace"},
 		{"a check that could not be carried out", map[string][]string{"a": {tcpCheck("crashes")}}, statusBroken, "0 passed, 1 failed", ""},
-		{"a lab that breaks by itself", map[string][]string{"a": {passes, tcpCheck("breaks the lab"), passes}}, statusBroken, "1 passed, 0 failed",
-			"a.yaml: the lab broke: attachment 2: read"},
-		{"a step that could not be done", map[string][]string{"stubborn": {passes, "change: {vpcs: {app: {instances: {web: {forward: true}}}}}", passes}},
-			statusBroken, "1 passed, 0 failed", "stubborn.yaml: line 10: change: apply revision 2: eni web"},
+		{"a lab that breaks by itself", map[string][]string{"a": {passes, tcpCheck("breaks the lab"), passes}}, statusBroken,
+			"1 passed, 0 failed", "a.yaml: the lab broke: attachment 2: read"},
+		{"a step that could not be done", map[string][]string{
+			"stubborn": {passes, "change: {vpcs: {app: {instances: {web: {forward: true}}}}}", passes}}, statusBroken,
+			"1 passed, 0 failed", "stubborn.yaml: line 10: change: apply revision 2: eni web"},
 	} {
 		t.Run(row.about, func(t *testing.T) {
 			dir := t.TempDir()
@@ -122,9 +126,11 @@ func TestRunDoesTheStepsInOrder(t *testing.T) {
 		want  []string
 	}{
 		{nil, []string{"start shop offload on", "check first", "apply", "check second", "advance 5m50s", "check third", "close shop"}},
-		{[]string{"--offload=off"}, []string{"start shop offload off", "check first", "apply", "check second", "advance 5m50s", "check third", "close shop"}},
+		{[]string{"--offload=off"}, []string{
+			"start shop offload off", "check first", "apply", "check second", "advance 5m50s", "check third", "close shop"}},
 		{[]string{"--only", "third"}, []string{"start shop offload on", "apply", "advance 5m50s", "check third", "close shop"}},
-		{[]string{"--only", "third", "--only=first"}, []string{"start shop offload on", "check first", "apply", "advance 5m50s", "check third", "close shop"}},
+		{[]string{"--only", "third", "--only=first"}, []string{
+			"start shop offload on", "check first", "apply", "advance 5m50s", "check third", "close shop"}},
 	} {
 		m := newTwin(t.TempDir())
 		s := invoke(m, append([]string{"run", file}, row.flags...)...)
@@ -134,7 +140,8 @@ func TestRunDoesTheStepsInOrder(t *testing.T) {
 		if want := "shop: building\nshop: running checks\nshop: removing\n"; s.err != want {
 			t.Errorf("%v: progress\n%swant\n%s", row.flags, s.err, want)
 		}
-		if !strings.Contains(s.out, "advance 350s") || !strings.Contains(s.out, "change {vpcs: {app: {instances: {db: {serve: [tcp 80]}}}}}") {
+		if !strings.Contains(s.out, "advance 350s") ||
+			!strings.Contains(s.out, "change {vpcs: {app: {instances: {db: {serve: [tcp 80]}}}}}") {
 			t.Errorf("%v: the steps are not shown:\n%s", row.flags, s.out)
 		}
 	}
@@ -209,7 +216,7 @@ func TestKeepHoldsTheLabUntilASignal(t *testing.T) {
 	if want := "sudo ip netns exec vpclab-shop.app.web bash"; !strings.Contains(errs.String(), want) {
 		t.Errorf("does not say how to enter, %q:\n%s", want, errs.String())
 	}
-	raise(t, syscall.SIGINT)
+	raise(t, syscall.SIGTERM)
 	if status := <-done; status != statusPassed {
 		t.Errorf("status %d: the signal is the normal end", status)
 	}
@@ -237,6 +244,9 @@ func raise(t *testing.T, s syscall.Signal) {
 
 func TestSignalsRemoveTheLab(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			continue // by nohup, or by the shell that runs the tests in its background; vpclab leaves it so
+		}
 		t.Run(sig.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			scenarioFile(t, dir, "a", tcpCheck("passes"), tcpCheck("hangs"), tcpCheck("never run"))
@@ -262,7 +272,8 @@ func TestSignalsRemoveTheLab(t *testing.T) {
 			if got := lastLine(out.String()); got != "1 passed, 0 failed" {
 				t.Errorf("last line %q: a check that was cut short counts as neither", got)
 			}
-			for _, want := range []string{sig.String() + ": stopping and removing the lab", "a.yaml: interrupted after 1 of 3 checks", "1 file was not run"} {
+			for _, want := range []string{unix.SignalName(sig) + ": stopping and removing the lab",
+				"a.yaml: interrupted after 1 of 3 checks", "1 file was not run"} {
 				if !strings.Contains(errs.String(), want) {
 					t.Errorf("standard error lacks %q:\n%s", want, errs.String())
 				}
@@ -272,6 +283,25 @@ func TestSignalsRemoveTheLab(t *testing.T) {
 				t.Errorf("junit report: %d of %d skipped, want 3 of 6", suites.Skipped, suites.Tests)
 			}
 		})
+	}
+}
+
+func TestASignalWhileBuildingHidesNoError(t *testing.T) {
+	m := newTwin(t.TempDir())
+	var out, errs buffer
+	done := make(chan int)
+	file := scenarioFile(t, t.TempDir(), "endless", tcpCheck("never run"))
+	go func() { done <- execute([]string{"run", file}, m, plainConsole(&out, &errs)) }()
+	if !eventually(func() bool { _, err := os.Stat(m.file("hanging")); return err == nil }) {
+		t.Fatal("building did not begin")
+	}
+	raise(t, syscall.SIGTERM)
+	if status := <-done; status != 143 {
+		t.Errorf("status %d, want 143", status)
+	}
+	want := "endless.yaml: interrupted by SIGTERM: add veth e7: context canceled\nremove lab endless: device busy\n"
+	if !strings.Contains(errs.String(), want) {
+		t.Errorf("standard error lacks %q:\n%s", want, errs.String())
 	}
 }
 
@@ -314,6 +344,13 @@ func TestJUnitFileIsTriedBeforeTheLab(t *testing.T) {
 	want := fmt.Sprintf("--junit %s: no such file or directory\n", report)
 	if s.status != statusUsage || s.err != want || m.history() != "" {
 		t.Errorf("status %d, did %q, said %q; want %q", s.status, m.history(), s.err, want)
+	}
+}
+
+func TestAJUnitReportThatCannotBeWrittenIsNotPassed(t *testing.T) {
+	s := invoke(newTwin(t.TempDir()), "run", "--junit", "/dev/full", scenarioFile(t, t.TempDir(), "shop", tcpCheck("passes")))
+	if s.status != statusBroken || lastLine(s.err) != "--junit /dev/full: no space left on device" {
+		t.Errorf("status %d, said\n%s", s.status, s.err)
 	}
 }
 

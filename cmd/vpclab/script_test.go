@@ -4,8 +4,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,6 +29,18 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits,
 			"await": await,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			if os.Geteuid() == 0 {
+				return true, nil
+			}
+			if os.Getenv("REQUIRE_ROOT") == "1" {
+				return false, errors.New("REQUIRE_ROOT=1, but this is not root")
+			}
+			return false, nil
 		},
 		RequireExplicitExec: true,
 	})
@@ -52,12 +66,18 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// await FILE waits until a file is there.
+// await FILE [TEXT] waits until a file is there, and has that text in it.
 func await(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: await FILE")
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: await FILE [TEXT]")
 	}
-	if !eventually(func() bool { _, err := os.Stat(ts.MkAbs(args[0])); return err == nil }) {
-		ts.Fatalf("%s did not appear", args[0])
+	var content []byte
+	arrived := eventually(func() (there bool) {
+		var err error
+		content, err = os.ReadFile(ts.MkAbs(args[0]))
+		return err == nil && (len(args) == 1 || strings.Contains(string(content), args[1]))
+	})
+	if !arrived {
+		ts.Fatalf("%s did not come; the file has %q", strings.Join(args, " with "), content)
 	}
 }

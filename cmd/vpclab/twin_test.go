@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,7 @@ import (
 )
 
 // twin is a machine that only pretends. A lab is a file in dir while it is up. What goes wrong is in the names: the lab is called
-// taken, rootless, broken, sticky or stubborn, and a check's name has the words fails, crashes, panics, hangs
+// taken, rootless, broken, endless, sticky or stubborn, and a check's name has the words fails, crashes, panics, hangs
 // or breaks the lab.
 type twin struct {
 	dir      string
@@ -56,6 +57,13 @@ func (m *twin) Start(ctx context.Context, s *scenario.Scenario, o startOptions) 
 		return nil, &failure{statusMachine, errors.New("start lab rootless: needs root")}
 	case "broken":
 		return nil, errors.New("start lab broken: load fast path: out of cheese")
+	}
+	if s.Name == "endless" {
+		if err := os.WriteFile(m.file("hanging"), nil, 0o644); err != nil {
+			return nil, err
+		}
+		<-ctx.Done()
+		return nil, errors.Join(fmt.Errorf("add veth e7: %w", ctx.Err()), errors.New("remove lab endless: device busy"))
 	}
 	for i := range 3 {
 		o.progress("building attachments", i+1, 3)
