@@ -1,0 +1,118 @@
+// Package scenarios holds the project's scenarios and the test that runs every one of them. It has no code of its own.
+package scenarios
+
+import (
+	"context"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vpclab/vpclab/ctrl/check"
+	"github.com/vpclab/vpclab/ctrl/lab"
+	"github.com/vpclab/vpclab/ctrl/scenario"
+)
+
+// TestMain lets labs run side by side: checks mostly wait for packets that do not come.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// TestScenarios runs each file with the fast path on and off: the results must be the same.
+func TestScenarios(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("REQUIRE_ROOT") == "1" {
+			t.Fatal("building labs needs root")
+		}
+		t.Skip("building labs needs root")
+	}
+	for _, file := range files(t) {
+		for _, offload := range []bool{true, false} {
+			name := strings.TrimSuffix(file, ".yaml") + "/offload=off"
+			if offload {
+				name = strings.TrimSuffix(file, ".yaml") + "/offload=on"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				run(t, file, offload)
+			})
+		}
+	}
+}
+
+func files(t *testing.T) []string {
+	var found []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && filepath.Ext(path) == ".yaml" {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil || len(found) < 10 {
+		t.Fatalf("found %d scenarios: %v", len(found), err)
+	}
+	return found
+}
+
+func run(t *testing.T, file string, offload bool) {
+	ctx := t.Context()
+	s, err := scenario.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rename(s, "test-"+s.Name[:min(len(s.Name), 20)]+map[bool]string{true: "-on", false: "-off"}[offload])
+	l, err := lab.Start(ctx, s, lab.Options{Offload: offload})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	runner := check.NewRunner(l)
+	defer runner.Close()
+	for _, step := range s.Steps {
+		runStep(ctx, t, l, runner, step)
+	}
+}
+
+// rename gives the lab another name: one of the file's own may be running on this machine.
+func rename(s *scenario.Scenario, name string) {
+	s.Name, s.Model.Name = name, name
+	for _, step := range s.Steps {
+		if step.Change != nil {
+			step.Change.Name = name
+		}
+	}
+}
+
+func runStep(ctx context.Context, t *testing.T, l *lab.Lab, runner *check.Runner, step scenario.Step) {
+	t.Helper()
+	switch {
+	case step.Change != nil:
+		if err := l.Apply(ctx, step.Change); err != nil {
+			t.Fatalf("line %d: change: %v", step.Line, err)
+		}
+	case step.Advance > 0:
+		if err := l.Advance(step.Advance); err != nil {
+			t.Fatalf("line %d: advance: %v", step.Line, err)
+		}
+	default:
+		r := runner.Run(ctx, step.Check)
+		if !r.Pass {
+			t.Errorf("line %d: %s: got %s %s at %q: %s", step.Line, step.Check.Name, r.Got, r.Reason, r.At, r.Detail)
+		}
+		for _, d := range r.Drops {
+			if !r.Pass {
+				t.Log(strings.Join(d.Hops, "\n"))
+			}
+		}
+	}
+}
