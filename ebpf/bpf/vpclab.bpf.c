@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //
-// The fast path. It decides nothing: it answers for neighbours, looks up what the engine has decided, and otherwise asks the engine.
+// The fast path. It decides nothing: it answers for neighbours, looks up what the engine has decided, and otherwise asks the
+// engine.
 //
 //	guest ── eN ──[from_eni]──┬─ control, broadcast, foreign MAC … ── answered, or dropped by name
 //	                          ├─ entry: count, rewrite ────────────── peer redirect into the receiver's NIC
@@ -19,8 +20,8 @@
 
 #define barrier() asm volatile("" ::: "memory")
 
-// seal condenses a key to a word. Keys that differ in one 64-bit word never share a seal, since every factor is odd; others do by a chance
-// of 2^-64. fastpath computes the same.
+// seal condenses a key to a word. Keys that differ in one 64-bit word never share a seal, since every factor is odd; others do
+// by a chance of 2^-64. fastpath computes the same.
 static __always_inline __u64 seal(const struct flow_key *key)
 {
 	const __u64 *w = (const __u64 *)key;
@@ -29,9 +30,9 @@ static __always_inline __u64 seal(const struct flow_key *key)
 	       w[4] * 0xc4ceb9fe1a85ec53 + w[5] * 0xd6e8feb86659fd93;
 }
 
-// copy_entry copies an entry that another processor may be deleting, and its memory reusing, right now. The writer fills an element from
-// its beginning: a copy whose end is sealed is complete, and an original whose beginning is still sealed afterwards had not begun to
-// change.
+// copy_entry copies an entry that another processor may be deleting, and its memory reusing, right now. The writer fills an
+// element from its beginning: a copy whose end is sealed is complete, and an original whose beginning is still sealed
+// afterwards had not begun to change.
 static __always_inline int copy_entry(struct flow_entry *copy, const struct flow_entry *found, __u64 expected)
 {
 	*copy = *found;
@@ -84,7 +85,8 @@ static __always_inline outcome look_up(const struct __sk_buff *skb, const struct
 	return NEXT;
 }
 
-// follow does what the entry says. The slot counts every packet of the flow; of those, the drop counter counts the ones that end here.
+// follow does what the entry says. The slot counts every packet of the flow; of those, the drop counter counts the ones that
+// end here.
 static __always_inline outcome follow(struct __sk_buff *skb, const struct packet *p, const struct flow_entry *e,
 					   struct counters *own, __u64 now)
 {
@@ -148,7 +150,8 @@ int from_eni(struct __sk_buff *skb)
 		return bpf_redirect(from->tun, 0);
 	case ANSWER:
 		count_drop(from->index, REASON_NONE, p.packets, p.bytes);
-		return bpf_redirect(from->veth, 0);
+		// Not by way of eN's queue: for up to a second after the link came up there is none, and the first answer would be lost.
+		return bpf_redirect_peer(from->veth, 0);
 	default:
 		count_drop(from->index, o, p.packets, p.bytes);
 		return TC_ACT_SHOT;

@@ -44,8 +44,8 @@ type attached struct {
 	links []link.Link
 }
 
-// Attach starts the programs on both devices of an attachment. Interface indices are those of the calling thread's network namespace,
-// which must be the fabric's.
+// Attach starts the programs on both devices of an attachment. Interface indices are those of the calling thread's network
+// namespace, which must be the fabric's.
 func (f *FastPath) Attach(a Attachment) error {
 	if err := f.config.checkAttachment(a); err != nil {
 		return fmt.Errorf("attach %d: %w", a.Index, err)
@@ -103,7 +103,8 @@ func (a *attached) enter() error {
 	return nil
 }
 
-// close ends the programs on the devices, then takes the attachment out of the map. The kernel waits for packets that are still in them.
+// close ends the programs on the devices, then takes the attachment out of the map. The kernel waits for packets that are still
+// in them.
 func (a *attached) close() error {
 	var failures []error
 	for _, l := range a.links {
@@ -121,8 +122,8 @@ func (a *attached) close() error {
 	return errors.Join(failures...)
 }
 
-// Detach ends what Attach began. The devices may be gone already; an attachment that is not attached is fine. Entries that deliver
-// to it stay: their packets are lost until they are evicted or stale.
+// Detach ends what Attach began. The devices may be gone already; an attachment that is not attached is fine. Entries that
+// deliver to it stay: their packets are lost until they are evicted or stale.
 func (f *FastPath) Detach(index uint32) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,8 +142,8 @@ func neighborKey(scope uint32, addr netip.Addr) fabricNeighborKey {
 	return fabricNeighborKey{Scope: scope, Address: encodeAddress(addr.As16())}
 }
 
-// SetNeighbor lets the fabric answer, in a scope, who asks for addr: owner is the attachment that has it, or 0 for the router, which
-// says so in neighbour advertisements. Nobody is told of an address of its own.
+// SetNeighbor lets the fabric answer, in a scope, who asks for addr: owner is the attachment that has it, or 0 for the router,
+// which says so in neighbour advertisements. Nobody is told of an address of its own.
 func (f *FastPath) SetNeighbor(scope uint32, addr netip.Addr, owner uint32) error {
 	if !addr.IsValid() {
 		return fmt.Errorf("set neighbor of scope %d: no address", scope)

@@ -25,7 +25,8 @@ func explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (run it as root), and no kernel lockdown", err)
+		// What the library guesses beside it, a limit of locked memory, is of kernels before 5.11.
+		return fmt.Errorf("%w: needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (run it as root), and no kernel lockdown", unix.EPERM)
 	case errors.As(err, &refused):
 		return fmt.Errorf("the kernel's verifier refuses the program: %w: needs Linux 6.6 or later", err)
 	case errors.Is(err, ebpf.ErrNotSupported):

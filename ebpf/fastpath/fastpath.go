@@ -66,9 +66,6 @@ type FastPath struct {
 // Load loads the programs and makes their maps. Nothing happens to any packet before Attach.
 func Load(config Config) (*FastPath, error) {
 	config = config.withDefaults()
-	if err := haveTCX(); err != nil {
-		return nil, fmt.Errorf("load fast path: %w", explain(err))
-	}
 	spec, err := loadFabric()
 	if err != nil {
 		return nil, fmt.Errorf("load fast path: %w", err)
@@ -79,6 +76,10 @@ func Load(config Config) (*FastPath, error) {
 	f := &FastPath{config: config, attached: map[uint32]*attached{}}
 	if err := spec.LoadAndAssign(&f.objects, nil); err != nil {
 		return nil, fmt.Errorf("load fast path: %w", explain(err))
+	}
+	// After the programs, because the kernel answers the question only to those who may load them.
+	if err := haveTCX(); err != nil {
+		return nil, fmt.Errorf("load fast path: %w", errors.Join(explain(err), f.objects.Close()))
 	}
 	if err := f.memory.open(&f.objects.fabricMaps, config); err != nil {
 		return nil, fmt.Errorf("load fast path: %w", errors.Join(explain(err), f.objects.Close()))
@@ -99,8 +100,8 @@ func haveTCX() error {
 // Memory is the memory of counters that the programs count into. It stays mapped until Close, and may not be touched afterwards.
 func (f *FastPath) Memory() flow.Memory { return f.memory.counters }
 
-// Install caches a decision; an entry that the key already has is replaced. A dropping entry needs no receiver. An entry of one VPC names
-// its domain twice. flow.ErrFull says that there is no room.
+// Install caches a decision; an entry that the key already has is replaced. A dropping entry needs no receiver. An entry of one
+// VPC names its domain twice. flow.ErrFull says that there is no room.
 func (f *FastPath) Install(key flow.Key, entry flow.Entry) error {
 	k := encodeKey(key)
 	value, err := f.encode(key, k, entry)
@@ -187,7 +188,8 @@ func each(batch func(*ebpf.MapBatchCursor, any, any, *ebpf.BatchOptions) (int, e
 	}
 }
 
-// Close detaches everything and gives up maps and memory. Whoever counts into Memory must have ended. Closing twice is fine.
+// Close detaches everything and gives up maps and memory. Whoever counts into Memory or sets generations must have ended.
+// Closing twice is fine.
 func (f *FastPath) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

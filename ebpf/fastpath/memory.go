@@ -12,8 +12,8 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// mappings are the array maps as memory. The kernel gives each value a multiple of 8 bytes and the whole a multiple of a page; every
-// type here is a multiple of 8 bytes, which a test watches, so that they are plain slices.
+// mappings are the array maps as memory. The kernel gives each value a multiple of 8 bytes and the whole a multiple of a page;
+// every type here is a multiple of 8 bytes, which a test watches, so that they are plain slices.
 type mappings struct {
 	counters    flow.Memory
 	generations []fabricGenerationCell

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// space is a network namespace that lives as long as a thread of its own: it goes away with it, and its devices with it, however a
-// test ends.
+// space is a network namespace that lives as long as a thread of its own: it goes away with it, and its devices with it,
+// however a test ends.
 type space struct {
 	t  *testing.T
 	fd int

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 //
-// ARP and neighbour discovery. The fabric answers for every address of the guest's subnet with the router's MAC, and never for the
-// guest's own: a guest that asks for that wants to know whether somebody else uses it.
+// ARP and neighbour discovery. The fabric answers for every address of the guest's subnet with the router's MAC, and never for
+// the guest's own: a guest that asks for that wants to know whether somebody else uses it.
 
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "config.h"
 #include "maps.h"
 #include "parse.h"
+#include "rewrite.h"
 #include "types.h"
 
 struct arp_frame {
@@ -109,7 +110,7 @@ static __noinline outcome answer_arp(struct __sk_buff *skb, const struct attachm
 	__builtin_memcpy(f.target, f.sender, sizeof(asking));
 	__builtin_memcpy(f.sender_mac, from->router_mac, ETH_ALEN);
 	__builtin_memcpy(f.sender, &asked, sizeof(asked));
-	return bpf_skb_store_bytes(skb, 0, &f, sizeof(f), 0) ? REASON_DELIVERY_FAILED : ANSWER;
+	return bpf_skb_store_bytes(skb, 0, &f, sizeof(f), 0) || arrive(skb) ? REASON_DELIVERY_FAILED : ANSWER;
 }
 
 // sound_options checks that no option of a solicitation is empty or runs over its end (RFC 4861, section 7.1.1).
@@ -127,7 +128,8 @@ static __always_inline int sound_options(struct __sk_buff *skb, __u32 size)
 	return at == size;
 }
 
-// sound_solicitation is RFC 4861, section 7.1.1, but for the checksum: it may not be there yet, and nothing damages a frame in a veth.
+// sound_solicitation is RFC 4861, section 7.1.1, but for the checksum: it may not be there yet, and nothing damages a frame in
+// a veth.
 static __always_inline int sound_solicitation(struct __sk_buff *skb, const struct nd_frame *f)
 {
 	__u32 size = bpf_ntohs(f->ip.payload);
@@ -191,7 +193,7 @@ static __noinline outcome answer_solicitation(struct __sk_buff *skb, const struc
 	f.nd.option_size = 1;
 	__builtin_memcpy(f.nd.option_mac, from->router_mac, ETH_ALEN);
 	f.nd.checksum = nd_checksum(&f);
-	if (bpf_skb_change_tail(skb, sizeof(f), 0) || bpf_skb_store_bytes(skb, 0, &f, sizeof(f), 0))
+	if (bpf_skb_change_tail(skb, sizeof(f), 0) || bpf_skb_store_bytes(skb, 0, &f, sizeof(f), 0) || arrive(skb))
 		return REASON_DELIVERY_FAILED;
 	return ANSWER;
 }

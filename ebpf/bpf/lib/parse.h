@@ -11,8 +11,8 @@
 #include "reasons.h"
 #include "types.h"
 
-// An outcome is what a stage decides: to go on, or how the packet ends. Every value below REASON_STRIDE is a drop for that reason;
-// REASON_NONE is the end of a control packet that the fabric itself consumed.
+// An outcome is what a stage decides: to go on, or how the packet ends. Every value below REASON_STRIDE is a drop for that
+// reason; REASON_NONE is the end of a control packet that the fabric itself consumed.
 typedef __u32 outcome;
 
 enum {
@@ -113,9 +113,9 @@ static __always_inline outcome door_ipv4(const struct ethhdr *eth, void *end)
 	return NEXT;
 }
 
-// control_icmpv6 sorts out the messages of the link itself. Of neighbour discovery only solicitations deserve an answer: the router
-// sends no advertisements, so that guests get their routes from their configuration, and it needs no announcement of addresses, since
-// it knows who has which.
+// control_icmpv6 sorts out the messages of the link itself. Of neighbour discovery only solicitations deserve an answer: the
+// router sends no advertisements, so that guests get their routes from their configuration, and it needs no announcement of
+// addresses, since it knows who has which.
 static __always_inline outcome control_icmpv6(__u8 type)
 {
 	switch (type) {

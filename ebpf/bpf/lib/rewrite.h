@@ -99,8 +99,8 @@ static __always_inline long rewrite(struct __sk_buff *skb, const struct packet *
 	return refused | bpf_skb_store_bytes(skb, 0, &e->macs, sizeof(e->macs), 0);
 }
 
-// arrive sets what the receiver's kernel would have set, had the packet come in by the wire. Older kernels do not clear marks on a peer
-// redirect.
+// arrive sets what the receiver's kernel would have set, had the packet come in by the wire. Older kernels do not clear marks
+// on a peer redirect.
 static __always_inline long arrive(struct __sk_buff *skb)
 {
 	skb->mark = 0;

@@ -7,8 +7,8 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-// attachment is anything that can send into the fabric. It is found by the index of either of its devices: the veth whose other end
-// is the guest's NIC, and the TUN that leads to the engine. Its own index is never 0, which means the router.
+// attachment is anything that can send into the fabric. It is found by the index of either of its devices: the veth whose other
+// end is the guest's NIC, and the TUN that leads to the engine. Its own index is never 0, which means the router.
 struct attachment {
 	__u32 index;
 	__u32 tun;
@@ -28,9 +28,8 @@ struct neighbor_key {
 	struct address address;
 };
 
-// flow_key is flow.Key. Ports are in network order; for an ICMP echo message source_port is the identifier and destination_port the type.
-// It fills its 48 bytes without a gap, so that no byte of a key is left to chance,
-// and is read as words by seal.
+// flow_key is flow.Key. Ports are in network order; for an ICMP echo message source_port is the identifier and destination_port
+// the type. It fills its 48 bytes without a gap, so that no byte of a key is left to chance, and is read as words by seal.
 struct flow_key {
 	__u32 attachment;
 	__u8 protocol;
@@ -114,8 +113,8 @@ struct drop_counter {
 	__u64 bytes;
 };
 
-// generation_cell is one domain's generation. Array maps give each value a multiple of 8 bytes; the second word says so to Go, which
-// reads the map as memory.
+// generation_cell is one domain's generation. Array maps give each value a multiple of 8 bytes; the second word says so to Go,
+// which reads the map as memory.
 struct generation_cell {
 	__u32 generation;
 	__u32 zero;

@@ -1,5 +1,5 @@
-// Command genreasons writes the table of drop reasons for its other two readers: the C header of the eBPF program and the page of the
-// documentation. It runs in dataplane/flow by `go generate`, and decides nothing about the reasons themselves.
+// Command genreasons writes the table of drop reasons for its other two readers: the C header of the eBPF program and the page
+// of the documentation. It runs in dataplane/flow by `go generate`, and decides nothing about the reasons themselves.
 package main
 
 import (
