@@ -216,7 +216,10 @@ func decodeRules(n *node, direction string) []vpc.SGRule {
 
 func decodeInstance(e entry) *vpc.Instance {
 	n := e.value
-	i := &vpc.Instance{Name: e.key, Forward: boolOf(n.get("forward"), false), Serve: decodeListeners(n.get("serve")), Run: textsOf(n.get("run"))}
+	i := &vpc.Instance{
+		Name: e.key, Forward: boolOf(n.get("forward"), false),
+		Serve: decodeListeners(n.get("serve")), Run: textsOf(n.get("run")),
+	}
 	check := boolOf(n.get("source_dest_check"), true)
 	i.Interfaces = append(i.Interfaces, decodeENI(n, e.key, "eth0", check))
 	further := n.get("interfaces").all()
@@ -262,5 +265,8 @@ func decodeListeners(n *node) []vpc.Listener {
 
 func decodeHost(e entry) *vpc.Host {
 	n := e.value
-	return &vpc.Host{Name: e.key, Addrs: addrsOf(n.get("ip")), Names: textsOf(n.get("names")), Serve: decodeListeners(n.get("serve")), Run: textsOf(n.get("run"))}
+	return &vpc.Host{
+		Name: e.key, Addrs: addrsOf(n.get("ip")), Names: textsOf(n.get("names")),
+		Serve: decodeListeners(n.get("serve")), Run: textsOf(n.get("run")),
+	}
 }

@@ -204,7 +204,11 @@ func splitArgs(s string) ([]string, *fault) {
 }
 
 // tcpFlags are the flag words of `send`, by the header's bits (RFC 9293 section 3.1).
-var tcpFlags = map[string]uint8{"fin": flow.FIN, "syn": flow.SYN, "rst": flow.RST, "psh": 0x08, "ack": flow.ACK, "urg": 0x20, "ece": 0x40, "cwr": 0x80}
+var tcpFlags = map[string]uint8{
+	"fin": flow.FIN, "syn": flow.SYN, "rst": flow.RST, "psh": 0x08, "ack": flow.ACK, "urg": 0x20, "ece": 0x40, "cwr": 0x80,
+}
+
+var tcpFlagNames = []string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"}
 
 // What `send` fills in where the text says nothing.
 const (
@@ -331,7 +335,7 @@ func parseFlags(w word) (uint8, *fault) {
 	for _, name := range strings.Split(w.text, ",") {
 		bit, ok := tcpFlags[name]
 		if !ok {
-			return 0, faultf(at, "write them as in `syn,ack`, or `none`; there are "+choices([]string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"}),
+			return 0, faultf(at, "write them as in `syn,ack`, or `none`; there are "+choices(tcpFlagNames),
 				"%s is not a TCP flag", quote(name))
 		}
 		flags |= bit

@@ -15,6 +15,7 @@ type directory struct {
 	hosts     map[string]*vpc.Host
 	vpcs      map[string]*vpc.VPC
 	names     []string // everything a NAME can be, in file order
+	hops      []string // interfaceNames, once it was asked for
 	complete  bool     // the model is: addresses are allocated
 }
 
@@ -147,7 +148,8 @@ func (d *directory) address(s string, want family) (netip.Addr, *fault) {
 			return a, f.shift(at)
 		}
 	}
-	return netip.Addr{}, faultf(at, "its interfaces are "+choices(devices(r.instance)), "instance %s has no interface %s", quote(whole), quote(device))
+	return netip.Addr{}, faultf(at, "its interfaces are "+choices(devices(r.instance)),
+		"instance %s has no interface %s", quote(whole), quote(device))
 }
 
 func devices(i *vpc.Instance) []string {
@@ -243,17 +245,19 @@ func (d *directory) interfaceAddress(eni *vpc.ENI, whole, form string, want fami
 
 // interfaceNames are the names by which hops call interfaces and internet hosts: web, firewall.eth1.
 func (d *directory) interfaceNames() []string {
-	var names []string
+	if d.hops != nil {
+		return d.hops
+	}
 	for _, found := range d.instances {
 		for _, r := range found {
 			for _, eni := range r.instance.Interfaces {
-				names = append(names, eni.Name)
+				d.hops = append(d.hops, eni.Name)
 			}
 		}
 	}
 	for name := range d.hosts {
-		names = append(names, name)
+		d.hops = append(d.hops, name)
 	}
-	slices.Sort(names)
-	return names
+	slices.Sort(d.hops)
+	return d.hops
 }

@@ -36,7 +36,8 @@ var (
 	boolean  = text{types: []scalarType{typeBoolean}, words: []string{"true", "false"}}
 	region   = text{want: "a region such as us-east-1", pattern: `^[a-z]{2}(-[a-z]+)+-[1-9][0-9]?$`}
 	account  = text{want: "an account of 12 digits", types: []scalarType{typeString, typeInteger}, pattern: `^[0-9]{12}$`}
-	zoneText = text{want: "an availability zone: a letter, or a name such as us-east-1a", pattern: `^([a-z]|[a-z]{2}(-[a-z]+)+-[1-9][0-9]?[a-z])$`}
+	zoneText = text{want: "an availability zone: a letter, or a name such as us-east-1a",
+		pattern: `^([a-z]|[a-z]{2}(-[a-z]+)+-[1-9][0-9]?[a-z])$`}
 
 	cidr4 = text{want: "an IPv4 CIDR such as 10.0.0.0/16", pattern: `^` + reCIDR4 + `$`, parse: checkCIDR(ipv4)}
 	cidr6 = text{want: "an IPv6 CIDR such as 2001:db8::/56", pattern: `^` + reCIDR6 + `$`, parse: checkCIDR(ipv6)}
@@ -46,32 +47,40 @@ var (
 	eip   = text{want: "`auto` or a public IPv4 address", pattern: `^(auto|` + reAddr4 + `)$`, parse: or("auto", checkAddr(ipv4))}
 	addr6 = text{want: "`none` or an IPv6 address", pattern: `^(none|` + reAddr6 + `)$`, parse: or("none", checkAddr(ipv6))}
 
-	routeKey = text{want: "a CIDR or pl.NAME", pattern: `^(` + reCIDR4 + `|` + reCIDR6 + `|pl\.` + reName + `)$`, parse: checkRouteKey}
-	target   = text{want: "a route's target: `igw`, `instance.NAME`, `eni.NAME.ethN`, `local` or `blackhole`",
+	routeKey = text{want: "a CIDR or pl.NAME",
+		pattern: `^(` + reCIDR4 + `|` + reCIDR6 + `|pl\.` + reName + `)$`, parse: checkRouteKey}
+	target = text{want: "a route's target: `igw`, `instance.NAME`, `eni.NAME.ethN`, `local` or `blackhole`",
 		pattern: `^(igw|local|blackhole|instance\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkTarget}
-	device   = text{want: "an interface from eth1 to eth99", pattern: `^eth[1-9][0-9]?$`}
-	dnsName  = text{want: "a DNS name", pattern: `^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`}
-	listener = text{want: "a listener such as `http 80`", pattern: `^` + reEdge + `(http|tcp|udp)` + reSpace + `[0-9]{1,5}` + reEdge + `$`, parse: checkListener}
+	device  = text{want: "an interface from eth1 to eth99", pattern: `^eth[1-9][0-9]?$`}
+	dnsName = text{want: "a DNS name",
+		pattern: `^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`}
+	listener = text{want: "a listener such as `http 80`",
+		pattern: `^` + reEdge + `(http|tcp|udp)` + reSpace + `[0-9]{1,5}` + reEdge + `$`, parse: checkListener}
 
 	groupIngress = ruleText("a rule such as `tcp 80 from 0.0.0.0/0`", "", ingress, rePeer, checkRule(ingress))
 	groupEgress  = ruleText("a rule such as `all to 0.0.0.0/0`", "", egress, rePeer, checkRule(egress))
 	aclIngress   = ruleText("an entry such as `100 allow tcp 80 from 0.0.0.0/0`", reNumbered, ingress, reCIDR, checkEntry(ingress))
 	aclEgress    = ruleText("an entry such as `100 allow all to 0.0.0.0/0`", reNumbered, egress, reCIDR, checkEntry(egress))
 
-	timestamp = text{want: "a time such as 2026-01-01T00:00:00Z", pattern: `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$`,
-		parse: checkTimestamp}
+	timestamp = text{want: "a time such as 2026-01-01T00:00:00Z",
+		pattern: `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$`,
+		parse:   checkTimestamp}
 	rate = text{want: "a number from 0 to 1000000; 1 is real time", types: []scalarType{typeNumber}, parse: checkRate}
 
-	actor  = text{want: "an instance or an internet host: `NAME` or `VPC/NAME`", pattern: `^(` + reName + `/)?` + reName + `$`}
-	host   = text{want: "an address, or an instance or internet host as in `web`, `web.public`, `web.ipv6`, `VPC/web`, `web.eth1`", pattern: `^` + reHost + `$`}
+	actor = text{want: "an instance or an internet host: `NAME` or `VPC/NAME`", pattern: `^(` + reName + `/)?` + reName + `$`}
+	host  = text{want: "an address, or an instance or internet host as in `web`, `web.public`, `web.ipv6`, `VPC/web`, `web.eth1`",
+		pattern: `^` + reHost + `$`}
 	doText = text{want: "what to do: `ping HOST`, `tcp PORT to HOST`, `http URL` …", parse: checkDo, example: "tcp 80 to web",
 		pattern: `^` + reEdge + `(ping6?` + reSpace + reHost + `|(tcp|udp)` + reSpace + `[0-9]{1,5}` + reSpace + `to` + reSpace + reHost +
-			`|http` + reSpace + `http://` + reHost + `|exec` + reSpace + `[\s\S]+|send` + reSpace + `[\s\S]+|(say|close)` + reSpace + reName + `)` + reEdge + `$`}
+			`|http` + reSpace + `http://` + reHost +
+			`|exec` + reSpace + `[\s\S]+|send` + reSpace + `[\s\S]+|(say|close)` + reSpace + reName + `)` + reEdge + `$`}
 	duration = text{want: "a duration such as 10s, 5m or 1h30m", pattern: `^` + reDuration + `$`, parse: checkDuration}
-	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable)}, later: []string{"denied", "nxdomain"}}
-	reason   = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes(), later: laterReasons}
-	hop      = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`",
-		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") + `)$`, parse: checkHop}
+	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable)},
+		later: []string{"denied", "nxdomain"}}
+	reason = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes(), later: laterReasons}
+	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`",
+		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") + `)$`,
+		parse:   checkHop}
 	status = text{want: "an HTTP status from 100 to 599", types: []scalarType{typeInteger}, parse: checkBetween(100, 599)}
 	mtu    = text{want: "an MTU in bytes from 68 to 65535", types: []scalarType{typeInteger}, parse: checkBetween(68, 65535)}
 	exit   = text{want: "an exit status from 0 to 255", types: []scalarType{typeInteger}, parse: checkBetween(0, 255)}
@@ -84,7 +93,7 @@ func ruleText(want, number, direction, peer string, parse func(string) *fault) t
 
 // stations are the hops that belong to an interface or host, places the others.
 var (
-	stations = []string{"send", "service", "source-check", "sg-out", "acl-out", "route", "acl-in", "dest-check", "sg-in", "deliver", "door", "queue"}
+	stations = []string{"send", "service", "source-check", "sg-out", "acl-out", "route", "acl-in", "dest-check", "sg-in", "deliver"}
 	places   = []string{"igw", "internet"}
 )
 
@@ -118,7 +127,8 @@ var (
 		{key: "ipv6", about: "Its IPv6 address, or none; the lowest free one by default, if the subnet has IPv6.", is: addr6},
 		{key: "eip", about: "An elastic IP address: `auto` draws one from 198.18.0.0/16.", is: eip},
 		{key: "sg", about: "Its security groups; [default] by default.", is: array{nameText}},
-		{key: "source_dest_check", about: "Drop what is neither from nor for the interface; true by default. Further interfaces have the instance's.", is: boolean},
+		{key: "source_dest_check", about: "Drop what is neither from nor for the interface; true by default. Further interfaces have the instance's.",
+			is: boolean},
 	}
 
 	instanceObject = object{name: "instance", about: "A virtual machine: a network namespace with one or more interfaces.",
@@ -130,24 +140,26 @@ var (
 			field{key: "role", is: later{}},
 		)}
 
-	subnetObject = object{name: "subnet", about: "A subnet in one availability zone.", excludes: [2]string{"routes", "route_table"}, fields: []field{
-		{key: "cidr", about: "Its IPv4 CIDR, /16 to /28; none in an IPv6-only subnet.", is: cidr4},
-		{key: "ipv6", about: "Its IPv6 CIDR.", is: cidr6},
-		{key: "az", about: "Its availability zone: a letter, or the whole name.", is: zoneText},
-		{key: "public_ip", about: "Instances get a public IPv4 address at launch.", is: boolean},
-		{key: "routes", about: "A route table of the subnet's own.", is: routesShape()},
-		{key: "route_table", about: "The route table it is associated with; main by default.", is: nameText},
-		{key: "acl", about: "Its network ACL; default by default.", is: nameText},
-	}}
+	subnetObject = object{name: "subnet", about: "A subnet in one availability zone.", excludes: [2]string{"routes", "route_table"},
+		fields: []field{
+			{key: "cidr", about: "Its IPv4 CIDR, /16 to /28; none in an IPv6-only subnet.", is: cidr4},
+			{key: "ipv6", about: "Its IPv6 CIDR.", is: cidr6},
+			{key: "az", about: "Its availability zone: a letter, or the whole name.", is: zoneText},
+			{key: "public_ip", about: "Instances get a public IPv4 address at launch.", is: boolean},
+			{key: "routes", about: "A route table of the subnet's own.", is: routesShape()},
+			{key: "route_table", about: "The route table it is associated with; main by default.", is: nameText},
+			{key: "acl", about: "Its network ACL; default by default.", is: nameText},
+		}}
 
 	routeTableObject = object{name: "route table", fields: []field{
 		{key: "routes", about: "Routes by destination; the local ones are implied.", is: routesShape()},
 	}}
 
-	groupObject = object{name: "security group", about: "Allow rules. No ingress admits nothing; egress left out lets all out.", fields: []field{
-		{key: "ingress", about: "Rules `PROTO [PORT|PORT-PORT] from PEER`.", is: array{groupIngress}},
-		{key: "egress", about: "Rules `PROTO [PORT|PORT-PORT] to PEER`.", is: array{groupEgress}},
-	}}
+	groupObject = object{name: "security group", about: "Allow rules. No ingress admits nothing; egress left out lets all out.",
+		fields: []field{
+			{key: "ingress", about: "Rules `PROTO [PORT|PORT-PORT] from PEER`.", is: array{groupIngress}},
+			{key: "egress", about: "Rules `PROTO [PORT|PORT-PORT] to PEER`.", is: array{groupEgress}},
+		}}
 
 	aclObject = object{name: "network ACL", about: "Numbered entries; a direction left out denies all.", fields: []field{
 		{key: "ingress", about: "Entries `NUMBER allow|deny PROTO [PORT|PORT-PORT] from CIDR`.", is: array{aclIngress}},
@@ -163,15 +175,21 @@ var (
 			{key: "support", about: "The VPC's resolver answers; true by default.", is: boolean},
 			{key: "hostnames", about: "Instances with public addresses get public host names; false by default.", is: boolean},
 		}}},
-		{key: "internet_gateway", about: "The VPC has an internet gateway.", is: either{boolean, object{name: "internet gateway", fields: []field{
-			{key: "routes", is: later{"the route table of an internet gateway is"}},
-		}}}},
-		{key: "egress_only_gateway", about: "Only false: not supported by this version.", is: text{types: []scalarType{typeBoolean}, words: []string{"false"}, later: []string{"true"}, laterAs: "an egress-only gateway"}},
+		{key: "internet_gateway", about: "The VPC has an internet gateway.",
+			is: either{boolean, object{name: "internet gateway", fields: []field{
+				{key: "routes", is: later{"the route table of an internet gateway is"}},
+			}}}},
+		{key: "egress_only_gateway", about: "Only false: not supported by this version.",
+			is: text{types: []scalarType{typeBoolean}, words: []string{"false"}, later: []string{"true"}, laterAs: "an egress-only gateway"}},
 		{key: "subnets", about: "Subnets by name.", is: dict{key: nameText, of: subnetObject, noun: "subnet"}},
-		{key: "route_tables", about: "Route tables by name; `main` is the main one.", is: dict{key: nameText, of: routeTableObject, noun: "route table"}},
-		{key: "acls", about: "Network ACLs by name; `default` is the default one.", is: dict{key: nameText, of: aclObject, noun: "network ACL"}},
-		{key: "prefix_lists", about: "Customer-managed prefix lists by name.", is: dict{key: nameText, of: array{cidr}, noun: "prefix list"}},
-		{key: "security_groups", about: "Security groups by name; `default` is the default one.", is: dict{key: nameText, of: groupObject, noun: "security group"}},
+		{key: "route_tables", about: "Route tables by name; `main` is the main one.",
+			is: dict{key: nameText, of: routeTableObject, noun: "route table"}},
+		{key: "acls", about: "Network ACLs by name; `default` is the default one.",
+			is: dict{key: nameText, of: aclObject, noun: "network ACL"}},
+		{key: "prefix_lists", about: "Customer-managed prefix lists by name.",
+			is: dict{key: nameText, of: array{cidr}, noun: "prefix list"}},
+		{key: "security_groups", about: "Security groups by name; `default` is the default one.",
+			is: dict{key: nameText, of: groupObject, noun: "security group"}},
 		{key: "instances", about: "Instances by name.", is: dict{key: nameText, of: instanceObject, noun: "instance"}},
 		{key: "nat_gateways", is: later{}},
 		{key: "endpoints", is: later{}},
@@ -193,19 +211,20 @@ var (
 		{key: "answers", is: later{}},
 	}}
 
-	checkObject = object{name: "check", about: "Something that happens in the lab, and how it must end.", fromUnlessDo: `^` + reEdge + `(say|close)([ \t\n]|$)`, fields: []field{
-		{key: "do", about: "What happens.", is: doText, required: true},
-		{key: "name", about: "The check's name; what it does by default.", is: freeText},
-		{key: "from", about: "Who does it; not needed for `say` and `close`, whose connection has an owner.", is: actor, required: true},
-		{key: "expect", about: "How it ends; ok by default.", is: either{outcome, expectObject}},
-		{key: "because", about: "Why a packet of the connection was dropped.", is: reason},
-		{key: "at", about: "Where it was dropped.", is: hop},
-		{key: "seen_as", about: "The source address that the server saw.", is: host},
-		{key: "keep", about: "Hold the connection open under this name.", is: nameText},
-		{key: "wait", about: "The longest wait in real time; 5s by default.", is: duration},
-		{key: "logs", is: later{}},
-		{key: "no_logs", is: later{}},
-	}}
+	checkObject = object{name: "check", about: "Something that happens in the lab, and how it must end.",
+		fromUnlessDo: `^` + reEdge + `(say|close)([ \t\n]|$)`, fields: []field{
+			{key: "do", about: "What happens.", is: doText, required: true},
+			{key: "name", about: "The check's name; what it does by default.", is: freeText},
+			{key: "from", about: "Who does it; not needed for `say` and `close`, whose connection has an owner.", is: actor, required: true},
+			{key: "expect", about: "How it ends; ok by default.", is: either{outcome, expectObject}},
+			{key: "because", about: "Why a packet of the connection was dropped.", is: reason},
+			{key: "at", about: "Where it was dropped.", is: hop},
+			{key: "seen_as", about: "The source address that the server saw.", is: host},
+			{key: "keep", about: "Hold the connection open under this name.", is: nameText},
+			{key: "wait", about: "The longest wait in real time; 5s by default.", is: duration},
+			{key: "logs", is: later{}},
+			{key: "no_logs", is: later{}},
+		}}
 
 	changeObject = object{name: "change", fields: []field{
 		{key: "change", about: "A JSON merge patch on this file (RFC 7396): null removes.", is: patchShape{}, required: true},
@@ -242,7 +261,8 @@ var (
 		{key: "clock", about: "Lab time.", is: clockObject, fixed: "time moves with `advance`"},
 		{key: "vpcs", about: "VPCs by name.", is: dict{key: nameText, of: vpcObject, noun: "VPC"}, required: true},
 		{key: "internet", about: "What lies beyond the gateways.", is: internetObject},
-		{key: "checks", about: "Checks, and steps between them, in order.", is: array{stepVariants}, fixed: "add the check as a step of its own"},
+		{key: "checks", about: "Checks, and steps between them, in order.",
+			is: array{stepVariants}, fixed: "add the check as a step of its own"},
 		{key: "peerings", is: later{}},
 		{key: "services", is: later{}},
 		{key: "flow_logs", is: later{}},
@@ -438,7 +458,8 @@ func checkHop(s string) *fault {
 	if slices.Contains(places, s) {
 		return nil
 	}
-	if kind, _, named := strings.Cut(s, "."); named && (kind == "nat" || kind == "peering" || kind == "endpoint") && !strings.Contains(s, "/") {
+	kind, _, named := strings.Cut(s, ".")
+	if named && slices.Contains([]string{"nat", "peering", "endpoint"}, kind) && !strings.Contains(s, "/") {
 		return faultf(0, "", "%s hops are %s", quote(kind), notSupported)
 	}
 	station, at := s, 0

@@ -56,11 +56,13 @@ func TestRules(t *testing.T) {
 
 func TestACLEntries(t *testing.T) {
 	entry, f := parseEntry("100 allow tcp 1024-65535 from 10.0.0.9/8", ingress)
-	if f != nil || entry.Number != 100 || !entry.Allow || traffic(entry.Traffic) != "6 1024-65535 -1/-1" || entry.CIDR != netip.MustParsePrefix("10.0.0.0/8") {
+	if f != nil || entry.Number != 100 || !entry.Allow || traffic(entry.Traffic) != "6 1024-65535 -1/-1" ||
+		entry.CIDR != netip.MustParsePrefix("10.0.0.0/8") {
 		t.Errorf("%+v %v", entry, f)
 	}
 	entry, f = parseEntry("32766 deny all to ::/0", egress)
-	if f != nil || entry.Number != 32766 || entry.Allow || traffic(entry.Traffic) != "-1 0-65535 -1/-1" || entry.Text != "32766 deny all to ::/0" {
+	if f != nil || entry.Number != 32766 || entry.Allow || traffic(entry.Traffic) != "-1 0-65535 -1/-1" ||
+		entry.Text != "32766 deny all to ::/0" {
 		t.Errorf("%+v %v", entry, f)
 	}
 	for _, text := range []string{"100 allow tcp 80 from 10.0.0.0/8", "1 deny all from ::/0"} {
@@ -72,13 +74,15 @@ func TestACLEntries(t *testing.T) {
 
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"350s": 350 * time.Second, "1h30m": 90 * time.Minute, "2d": 48 * time.Hour, "1.5d": 36 * time.Hour, "1d1ns": 24*time.Hour + 1, "500ms": time.Second / 2,
+		"350s": 350 * time.Second, "1h30m": 90 * time.Minute, "2d": 48 * time.Hour, "1.5d": 36 * time.Hour,
+		"1d1ns": 24*time.Hour + 1, "500ms": time.Second / 2,
 	} {
 		if got, f := parseDuration(text); f != nil || got != want {
 			t.Errorf("%s is %v (%v), want %v", text, got, f, want)
 		}
 	}
-	for _, text := range []string{"", "1", "s", "-1s", "1w", "0s", "0.1ns", "1 s", "1e3s", "99999999999999999999d", strings.Repeat("9", 400) + "s"} {
+	for _, text := range []string{"", "1", "s", "-1s", "1w", "0s", "0.1ns", "1 s", "1e3s", "99999999999999999999d",
+		strings.Repeat("9", 400) + "s"} {
 		if got, f := parseDuration(text); f == nil {
 			t.Errorf("%q is %v, want a fault", text, got)
 		}

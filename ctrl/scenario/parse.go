@@ -86,7 +86,7 @@ func clockOf(n *node) Clock {
 }
 
 // maxWork bounds the values that are read over all changes of a file, each of which makes a whole model anew.
-const maxWork = 2_000_000
+const maxWork = 400_000
 
 // state is the lab as it is at one step.
 type state struct {

@@ -153,7 +153,8 @@ func TestScenario(t *testing.T) {
 		t.Errorf("expectation %+v", c.Expect)
 	}
 	c = s.Steps[2].Check
-	if c.Name != "tcp 80 to app/web.public" || c.Do.Addr.String() != "198.51.100.7" || c.Because != "ENI_SG_RULES_MISMATCH" || c.At != "web/sg-in" {
+	if c.Name != "tcp 80 to app/web.public" || c.Do.Addr.String() != "198.51.100.7" ||
+		c.Because != "ENI_SG_RULES_MISMATCH" || c.At != "web/sg-in" {
 		t.Errorf("third check %+v", c)
 	}
 	if c.From != (Node{Name: "example"}) || c.From.String() != "example" {
@@ -254,7 +255,8 @@ func TestErrorText(t *testing.T) {
 	if got, want := e.Error(), "a.yaml:3:4: wrong; right\n    \tab c\n    \t  ^"; got != want {
 		t.Errorf("got\n%q want\n%q", got, want)
 	}
-	long := &Error{File: "a.yaml", Line: 1, Col: 5000, What: "wrong", SourceLine: strings.Repeat("x", 4999) + "HERE" + strings.Repeat("x", 9999)}
+	long := &Error{File: "a.yaml", Line: 1, Col: 5000, What: "wrong",
+		SourceLine: strings.Repeat("x", 4999) + "HERE" + strings.Repeat("x", 9999)}
 	lines := strings.Split(long.Error(), "\n")
 	if at := strings.Index(lines[2], "^"); len(lines) != 3 || len(lines[1]) > 140 || !strings.HasPrefix(lines[1][at:], "HERE") {
 		t.Errorf("the caret of a long line is off:\n%s", long)

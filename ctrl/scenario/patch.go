@@ -20,8 +20,8 @@ func mark(n *node, step int) *node {
 	return &out
 }
 
-// merge applies a JSON merge patch (RFC 7396): null removes, mappings merge, all else replaces. The result shares what the patch does not touch; what it does touch has the patch's position. missing is told of every
-// null whose key the target does not have.
+// merge applies a JSON merge patch (RFC 7396): null removes, mappings merge, all else replaces. The result shares what the patch does
+// not touch; what it does touch has the patch's position. missing is told of every null whose key the target does not have.
 func merge(target, patch *node, missing func(entry, *node)) *node {
 	if patch.kind != mapping {
 		return patch

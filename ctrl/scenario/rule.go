@@ -128,7 +128,8 @@ func parseEntry(s, direction string) (vpc.ACLEntry, *fault) {
 	}
 	peer := p.take()
 	if strings.Contains(peer.text, "sg.") || strings.Contains(peer.text, "pl.") {
-		return entry, faultf(peer.at, "only security groups know other groups and prefix lists", "a network ACL's peer is a CIDR, not %s", quote(peer.text))
+		return entry, faultf(peer.at, "only security groups know other groups and prefix lists",
+			"a network ACL's peer is a CIDR, not %s", quote(peer.text))
 	}
 	if entry.CIDR, f = parseCIDR(peer.text); f != nil {
 		return entry, f.shift(peer.at)
@@ -161,7 +162,8 @@ func parseTraffic(p *phrase, direction string) (vpc.Traffic, *fault) {
 	switch w := p.take(); w.text {
 	case direction:
 	case ingress, egress:
-		return t, faultf(w.at, "write "+quote(direction), "an %s rule says %s, not %s", directionNames[direction], quote(direction), quote(w.text))
+		return t, faultf(w.at, "write "+quote(direction),
+			"an %s rule says %s, not %s", directionNames[direction], quote(direction), quote(w.text))
 	default:
 		return t, faultf(w.at, "write "+quote(direction)+" and the peer", "expected %s%s", quote(direction), notThis(w))
 	}
@@ -215,7 +217,8 @@ func parsePorts(w word) (from, to uint16, f *fault) {
 	}
 	switch {
 	case !ok || !ok2:
-		return 0, 0, faultf(w.at, "ports go from 0 to 65535, as in `80` or `8000-8999`", "%s is neither a port nor a range of ports", quote(w.text))
+		return 0, 0, faultf(w.at, "ports go from 0 to 65535, as in `80` or `8000-8999`",
+			"%s is neither a port nor a range of ports", quote(w.text))
 	case a > b:
 		return 0, 0, faultf(w.at, fmt.Sprintf("write `%d-%d`", b, a), "the range %s ends before it begins", quote(w.text))
 	}
@@ -247,7 +250,10 @@ func parsePeer(w word, direction string, rule *vpc.SGRule) *fault {
 	if !foreign {
 		owner, rest = "", w.text
 	}
-	kind, name, _ := strings.Cut(rest, ".")
+	kind, name, named := strings.Cut(rest, ".")
+	if !named {
+		kind = ""
+	}
 	switch {
 	case kind == "sg" && (!foreign || validName(owner)):
 		if !validName(name) {
