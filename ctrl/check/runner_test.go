@@ -139,13 +139,14 @@ func TestDroppedPacketsEndACheckEarly(t *testing.T) {
 func TestTheLabIsAskedAboutTheConnection(t *testing.T) {
 	lab := &twin{}
 	r := start(t, lab)
-	var peer netip.AddrPort
+	peers := make(chan netip.AddrPort, 1)
 	port := foreign(t, func(c *net.TCPConn) {
-		peer = c.RemoteAddr().(*net.TCPAddr).AddrPort()
+		peers <- endOf(c.RemoteAddr())
 		readLine(c)
 		io.WriteString(c, "hello\n")
 	})
 	want(t, run(t, r, scenario.Check{Do: tcpTo(local4, port)}), true, scenario.OK, "")
+	peer := <-peers
 	asked := lab.asked[len(lab.asked)-1]
 	if expected := flow.MakeTuple(flow.TCP, peer.Addr(), peer.Port(), local4, port); asked != expected {
 		t.Errorf("asked about %v, want %v", asked, expected)
