@@ -58,6 +58,8 @@ type side struct {
 	Rate float64 `json:"rate"`
 	P50  float64 `json:"p50_us,omitempty"` // microseconds, of one round trip
 	P99  float64 `json:"p99_us,omitempty"`
+	// Reset is how many connections were reset in all runs. They are not counted in Rate.
+	Reset int `json:"reset,omitempty"`
 }
 
 type interval struct {
@@ -111,13 +113,15 @@ func judge(o outcome, targets []target, effort bool) compared {
 
 func sideOf(bed string, runs []run, of func(run) load.Result) side {
 	var rates, p50, p99 []float64
+	var reset int
 	for _, r := range runs {
 		one := of(r)
 		rates = append(rates, one.Rate)
 		p50 = append(p50, micros(one.P50))
 		p99 = append(p99, micros(one.P99))
+		reset += one.Reset
 	}
-	return side{Bed: bed, Rate: ratio.Median(rates), P50: ratio.Median(p50), P99: ratio.Median(p99)}
+	return side{Bed: bed, Rate: ratio.Median(rates), P50: ratio.Median(p50), P99: ratio.Median(p99), Reset: reset}
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
@@ -194,11 +198,14 @@ and the 99th percentile are in brackets.
 	return err
 }
 
-// text is "31.2 Gbit/s", or "43.1 k/s (22.0/41.0 us)".
+// text is "31.2 Gbit/s", "43.1 k/s (22.0/41.0 us)", or "9.80 k/s, 2 reset".
 func (s side) text(unit string) string {
 	text := scaled(s.Rate) + unit
 	if s.P50 > 0 {
 		text += fmt.Sprintf(" (%.1f/%.1f us)", s.P50, s.P99)
+	}
+	if s.Reset > 0 {
+		text += fmt.Sprintf(", %d reset", s.Reset)
 	}
 	return text
 }

@@ -33,6 +33,7 @@ type Ends interface {
 type Result struct {
 	Rate     float64       // per second, in the load's unit; more is better
 	P50, P99 time.Duration // of one round trip; zero in other loads
+	Reset    int           // connections that the other end reset, not counted in Rate; 0 in other loads
 }
 
 // Load is one kind of traffic.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +143,50 @@ func TestSocketErrorsSayWhere(t *testing.T) {
 	if want := fmt.Sprintf("listen at %s: permission denied", at); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+}
+
+// elsewhere is a loopback whose load listens at one address while its client is led to another, where the test listens.
+type elsewhere struct {
+	loopback
+	asked bool // the server has been told its address; whoever asks next is the client
+}
+
+func (e *elsewhere) ServerAddr() netip.Addr {
+	if e.asked {
+		return e.addr.Next()
+	}
+	e.asked = true
+	return e.addr
+}
+
+func TestResetConnectionsAreAnErrorWhenTheyAreMany(t *testing.T) {
+	e := &elsewhere{loopback: newLoopback()}
+	l, err := listen(netip.AddrPortFrom(e.addr.Next(), Port), unix.SOCK_STREAM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusing := make(chan struct{})
+	go func() {
+		defer close(refusing)
+		for {
+			s, err := accept(l)
+			if err == errStalled {
+				continue
+			}
+			if err != nil {
+				return
+			}
+			read(s, make([]byte, 1))
+			unix.Close(s) // with RST, before any answer
+		}
+	}()
+	_, err = named(t, "crr").Run(t.Context(), e, short)
+	if err == nil || !strings.HasPrefix(err.Error(), "crr: ") || !strings.HasSuffix(err.Error(), " connections were reset, 0 finished") {
+		t.Errorf("got %v", err)
+	}
+	unix.Shutdown(l, unix.SHUT_RD)
+	<-refusing
+	unix.Close(l)
 }
 
 func TestSilentEndIsAStall(t *testing.T) {

@@ -95,7 +95,10 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 		took = last.Sub(start)
 		return nil
 	})
-	if err := errors.Join(<-asked, <-echoed); err != nil {
+	if err := <-echoed; err != nil {
+		return Result{}, errors.Join(<-asked, fmt.Errorf("answer: %w", err))
+	}
+	if err := <-asked; err != nil {
 		return Result{}, err
 	}
 	if len(trips) == 0 {
@@ -110,6 +113,9 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 }
 
 // connections opens one connection after the other. The server handles them in turn, because the client has only one at a time.
+//
+// A few connections may be reset by the server's kernel: when the last segment of the handshake and the first byte arrive on two CPUs
+// at once, Linux can miss the socket that is being made. They are counted apart; more than one in a hundred is an error.
 func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	on, err := together()
 	if err != nil {
@@ -119,24 +125,32 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	limit := unix.NsecToTimeval(abandon.Nanoseconds())
+	if err := unix.SetsockoptTimeval(l, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		unix.Close(l)
+		return Result{}, fmt.Errorf("set socket options: %w", err)
+	}
 	over, stop := ring(ctx, d)
 	defer stop()
 
 	served := onThread(on.server, l, func() error {
 		for {
 			s, err := accept(l)
-			if err != nil {
-				return unless(over, fmt.Errorf("accept: %w", err))
+			if err == nil {
+				err = echo(s, over)
+				unix.Close(s)
 			}
-			err = echo(s, over)
-			unix.Close(s)
-			if err != nil {
-				return err
+			if over.Rung() {
+				return nil
+			}
+			// Whether nothing at all comes any more is the client's to say.
+			if err != nil && err != errStalled {
+				return fmt.Errorf("serve: %w", err)
 			}
 		}
 	})
 	to := netip.AddrPortFrom(e.ServerAddr(), Port)
-	var made int
+	var made, reset int
 	var took time.Duration
 	err = e.InClient(func() (err error) {
 		back, err := pin(on.client)
@@ -153,10 +167,14 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 			}
 			err = ask(c)
 			unix.Close(c)
-			if err != nil {
+			switch {
+			case err == nil:
+				made++
+			case errors.Is(err, unix.ECONNRESET):
+				reset++
+			default:
 				return err
 			}
-			made++
 		}
 		return nil
 	})
@@ -166,11 +184,14 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if err := errors.Join(err, <-served); err != nil {
 		return Result{}, err
 	}
-	if made == 0 {
-		return Result{}, errors.New("no connection was finished")
+	if made == 0 || reset > made/100 {
+		return Result{}, fmt.Errorf("%d connections were reset, %d finished", reset, made)
 	}
-	return Result{Rate: float64(made) / took.Seconds()}, nil
+	return Result{Rate: float64(made) / took.Seconds(), Reset: reset}, nil
 }
+
+// abandon is when the server gives up a connection that was reset without its knowledge.
+const abandon = 200 * time.Millisecond
 
 // ask sends one byte and waits for one.
 func ask(c int) error {
@@ -193,14 +214,18 @@ func echo(s int, over *bell) error {
 	var b [1]byte
 	for {
 		n, err := read(s, b[:])
-		if n == 0 || err == unix.ECONNRESET {
+		if n == 0 {
 			return nil
 		}
 		if err == nil {
 			_, err = write(s, b[:])
 		}
-		if err != nil {
-			return unless(over, fmt.Errorf("answer: %w", err))
+		switch err {
+		case nil:
+		case unix.ECONNRESET, unix.EPIPE:
+			return nil
+		default:
+			return unless(over, err)
 		}
 	}
 }
