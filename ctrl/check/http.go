@@ -46,9 +46,19 @@ func get(p *probe, c *scenario.Check) seen {
 	if err != nil {
 		return seenOf(err)
 	}
-	defer s.finish()
+	result := fetch(p, s, request)
+	if result.outcome == scenario.OK {
+		s.finish()
+	} else {
+		s.close()
+	}
+	return result
+}
+
+// fetch sends the request and reads the whole answer.
+func fetch(p *probe, s *socket, request *http.Request) seen {
 	if err := request.Write(s); err != nil {
-		return seenOf(err)
+		return notHTTP(p, err)
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(s), request)
 	if err != nil {

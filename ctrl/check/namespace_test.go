@@ -417,6 +417,7 @@ func TestSendIsJudgedByTheLab(t *testing.T) {
 		{Protocol: flow.UDP, Src: guest4, Dst: netip.MustParseAddr("10.0.0.255"), DstPort: 9, TTL: 64},
 	} {
 		t.Run(tupleOf(p, 0).String(), func(t *testing.T) {
+			t.Parallel()
 			lab := newWire(t, unix.IFF_TUN, nil)
 			r := start(t, lab)
 			do := scenario.Do{Verb: scenario.Send, Send: p}

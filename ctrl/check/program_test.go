@@ -1,9 +1,11 @@
 package check
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -96,16 +98,58 @@ func TestCloseEndsTheWholeProcessGroup(t *testing.T) {
 	}
 }
 
-// The kernel keeps the death signal with the process; the thread that it watches is that of runProgram.
-func TestAProgramDiesWithItsThread(t *testing.T) {
+// parentOf makes the test's own binary start a program, say its number and wait to be killed.
+const parentOf = "VPCLAB_CHECK_TEST_PARENT_OF"
+
+func TestMain(m *testing.M) {
+	seconds := os.Getenv(parentOf)
+	if seconds == "" {
+		os.Exit(m.Run())
+	}
+	p, err := StartProgram(&twin{}, client, []string{"sleep", seconds}, "")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println(p.cmd.Process.Pid)
+	<-p.Done()
+}
+
+func TestProgramsDieWithTheProcess(t *testing.T) {
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), parentOf+"=65")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Wait()
+	defer parent.Process.Kill()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone(child) {
+		t.Fatal("the program ended by itself")
+	}
+	if err := parent.Process.Kill(); err != nil { // SIGKILL: no code of ours runs
+		t.Fatal(err)
+	}
+	eventually(t, "the program's end", func() bool { return gone(child) })
+}
+
+func TestAProgramHasAProcessGroupOfItsOwn(t *testing.T) {
 	p, err := StartProgram(&twin{}, client, []string{"sleep", "63"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if got := p.cmd.SysProcAttr.Pdeathsig; got != unix.SIGKILL {
-		t.Errorf("death signal %v", got)
-	}
 	pgid, err := unix.Getpgid(p.cmd.Process.Pid)
 	if err != nil || pgid != p.cmd.Process.Pid {
 		t.Errorf("process group %d, %v; want one of its own", pgid, err)

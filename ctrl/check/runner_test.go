@@ -205,6 +205,22 @@ func TestHeldConnections(t *testing.T) {
 	}
 }
 
+func TestHeldConnectionsEndWithTheRunnerByFIN(t *testing.T) {
+	ends := make(chan error, 1)
+	port := foreign(t, func(c *net.TCPConn) {
+		readLine(c)
+		io.WriteString(c, "hello\n")
+		_, err := c.Read(make([]byte, 1))
+		ends <- err
+	})
+	r := NewRunner(&twin{})
+	want(t, run(t, r, scenario.Check{Do: tcpTo(local4, port), Keep: "x"}), true, scenario.OK, "")
+	r.Close()
+	if err := <-ends; err != io.EOF {
+		t.Errorf("the listener got %v, want the end of the stream", err)
+	}
+}
+
 func TestSayOnAConnectionThatIsGone(t *testing.T) {
 	rows := []struct {
 		name, detail string
