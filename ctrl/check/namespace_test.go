@@ -3,11 +3,15 @@ package check
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -82,6 +86,7 @@ func newWire(t *testing.T, kind uint16, script func(packet []byte) [][]byte) *wi
 	if err := <-made; err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the IPv6 address ready for use", l.settled)
 	var wg sync.WaitGroup
 	wg.Go(func() { l.runScript(script) })
 	t.Cleanup(func() {
@@ -173,6 +178,25 @@ func configure(name string) error {
 	return nil
 }
 
+// settled reports whether the guest's IPv6 address is tentative no longer: the kernel sees to that on a work queue, even without
+// duplicate address detection.
+func (l *wire) settled() bool {
+	const tentative = 0x40
+	ready := false
+	l.Do(client, func() error {
+		table, err := os.ReadFile("/proc/thread-self/net/if_inet6") // address, index, prefix length, scope, flags, device
+		for line := range strings.Lines(string(table)) {
+			f := strings.Fields(line)
+			flags, bad := strconv.ParseUint(f[4], 16, 32)
+			if f[0] == hex.EncodeToString(guest6.AsSlice()) {
+				ready = bad == nil && flags&tentative == 0
+			}
+		}
+		return err
+	})
+	return ready
+}
+
 func (l *wire) runScript(script func([]byte) [][]byte) {
 	buf := make([]byte, 1<<16)
 	for {
@@ -259,6 +283,42 @@ func script(proto uint8, answer func(packet []byte, c captured) []byte) func([]b
 // errorFrom answers every packet with one ICMP error.
 func errorFrom(router netip.Addr, kind, code uint8, rest uint32) func([]byte, captured) []byte {
 	return func(packet []byte, _ captured) []byte { return icmpAbout(router, kind, code, rest, packet) }
+}
+
+// segment answers a TCP segment with one that acknowledges it.
+func segment(c captured, sequence uint32, flags uint8, text string) []byte {
+	p := scenario.Packet{Protocol: flow.TCP, Src: c.tuple.DstAddr(), Dst: c.tuple.SrcAddr(), TTL: 64}
+	got := uint32(len(c.upper)) - uint32(c.upper[12]>>4)*4
+	if c.upper[13]&flow.SYN != 0 {
+		got++
+	}
+	tcp := &layers.TCP{
+		SrcPort: layers.TCPPort(c.tuple.DstPort), DstPort: layers.TCPPort(c.tuple.SrcPort), SYN: flags&flow.SYN != 0, ACK: true, Window: 65535,
+		Seq: sequence, Ack: binary.BigEndian.Uint32(c.upper[4:]) + got,
+	}
+	tcp.SetNetworkLayerForChecksum(pseudoHeader(p))
+	return above(p, tcp, gopacket.Payload(text))
+}
+
+// An ICMP error about an established connection is advice (RFC 1122 section 4.2.3.9): TCP sends again, and here that succeeds.
+func TestAnICMPErrorDoesNotEndAnEstablishedConnection(t *testing.T) {
+	var complained atomic.Bool
+	lab := newWire(t, unix.IFF_TUN, script(flow.TCP, func(packet []byte, c captured) []byte {
+		data := len(c.upper) > int(c.upper[12]>>4)*4
+		switch {
+		case c.upper[13]&flow.SYN != 0:
+			return segment(c, 1000, flow.SYN, "")
+		case data && complained.CompareAndSwap(false, true):
+			return icmpAbout(router4, 3, 1, 0, packet)
+		case data:
+			return segment(c, 1001, 0, "hello\n")
+		}
+		return nil
+	}))
+	want(t, run(t, start(t, lab), scenario.Check{Do: tcpTo(peer4, 80)}), true, scenario.OK, "another protocol")
+	if !complained.Load() {
+		t.Error("no ICMP error was sent")
+	}
 }
 
 // reset answers a SYN with an RST.
