@@ -23,6 +23,9 @@ const (
 // maxPayload leaves room for every header before it in a packet of 65535 bytes.
 const maxPayload = 65535 - 60 - 20
 
+// whole asks gopacket for right lengths and checksums.
+var whole = gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+
 // craft builds the packet of a `send`, from the IP header on, with right checksums. id is the identifier of an ICMP echo and the
 // initial sequence number of TCP.
 func craft(p scenario.Packet, id uint16) ([]byte, error) {
@@ -36,7 +39,7 @@ func craft(p scenario.Packet, id uint16) ([]byte, error) {
 	payload := bytes.Repeat([]byte{'v'}, p.Size)
 	upper, err := upperLayers(p, id)
 	if err == nil {
-		err = gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, append(upper, gopacket.Payload(payload))...)
+		err = gopacket.SerializeLayers(buf, whole, append(upper, gopacket.Payload(payload))...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("craft packet: %w", err)
@@ -115,8 +118,7 @@ func addIP(p scenario.Packet, id uint16, body []byte) ([]byte, error) {
 		}
 	}
 	buf := gopacket.NewSerializeBuffer()
-	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	if err := gopacket.SerializeLayers(buf, options, append(header, gopacket.Payload(body))...); err != nil {
+	if err := gopacket.SerializeLayers(buf, whole, append(header, gopacket.Payload(body))...); err != nil {
 		return nil, fmt.Errorf("craft packet: %w", err)
 	}
 	return buf.Bytes(), nil

@@ -29,7 +29,10 @@ func newProbe(ctx context.Context, lab Lab, now func() time.Time, c *scenario.Ch
 	if limit <= 0 {
 		limit = defaultWait
 	}
-	return &probe{ctx: ctx, lab: lab, now: now, node: c.From, mark: lab.Mark(), limit: limit, watch: watch{deadline: now().Add(limit)}}
+	return &probe{
+		ctx: ctx, lab: lab, now: now, node: c.From, mark: lab.Mark(), limit: limit,
+		watch: watch{deadline: now().Add(limit)},
+	}
 }
 
 // poll ends the check by an error: its outcome is a timeout, or the run was given up.

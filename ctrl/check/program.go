@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -152,7 +153,7 @@ func (t *tail) String() string {
 // exec runs a program and takes its exit status as the outcome. What the program leaves running ends with it.
 func (r *Runner) exec(p *probe, c *scenario.Check) seen {
 	if assertsDrop(c) {
-		return seen{err: fmt.Errorf("exec: `because` and `at` ask for a drop of the check's own connection, and a program has none that is known")}
+		return seen{err: errors.New("exec: `because` and `at` need the check's own connection, and a program has none that is known")}
 	}
 	program, err := StartProgram(r.lab, c.From, c.Do.Argv, r.Dir)
 	if err != nil {

@@ -77,7 +77,8 @@ func inject(p *probe, packet scenario.Packet, b []byte) error {
 	case nil:
 		return nil
 	case unix.EMSGSIZE:
-		return &end{outcome: scenario.Unreachable, detail: fmt.Sprintf("a packet of %d bytes is larger than the MTU of %s itself", len(b), p.node)}
+		detail := fmt.Sprintf("a packet of %d bytes is larger than the MTU of %s itself", len(b), p.node)
+		return &end{outcome: scenario.Unreachable, detail: detail}
 	default:
 		return s.connectFailed(err)
 	}
