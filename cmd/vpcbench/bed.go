@@ -26,19 +26,21 @@ const (
 
 var bedNames = []string{vpclab, vpclabOff, kernel, veth}
 
-// openBed builds the bed of that name.
-func openBed(ctx context.Context, name string) (Bed, error) {
-	switch name {
-	case veth:
-		return orNil(baseline.NewVeth())
-	case kernel:
-		return orNil(baseline.NewKernel(load.Port))
-	case vpclab:
-		return NewLab(ctx, true)
-	case vpclabOff:
-		return NewLab(ctx, false)
+// openBeds builds beds by name. Its labs are called lab, and lab-off without offload.
+func openBeds(lab string) opener {
+	return func(ctx context.Context, name string) (Bed, error) {
+		switch name {
+		case veth:
+			return orNil(baseline.NewVeth())
+		case kernel:
+			return orNil(baseline.NewKernel(load.Port))
+		case vpclab:
+			return NewLab(ctx, lab, true)
+		case vpclabOff:
+			return NewLab(ctx, lab+"-off", false)
+		}
+		return nil, fmt.Errorf("no bed %q", name)
 	}
-	return nil, fmt.Errorf("no bed %q", name)
 }
 
 // orNil keeps a nil *baseline.Bed from becoming a Bed that is not nil.

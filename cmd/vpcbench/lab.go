@@ -28,10 +28,6 @@ vpcs:
       server: {subnet: server, ip: 10.0.2.10, sg: [server]}
 `
 
-// labNames are the labs with and without offload. They are fixed, so that a run cleans up after one that was killed; and two runs at
-// once, which would measure each other, are refused.
-var labNames = map[bool]string{true: "vpcbench", false: "vpcbench-off"}
-
 var (
 	labClient = scenario.Node{VPC: "bench", Name: "client"}
 	labServer = scenario.Node{VPC: "bench", Name: "server"}
@@ -43,13 +39,13 @@ type labBed struct {
 	name, about string
 }
 
-// NewLab starts a lab and returns it as the bed "vpclab", or, with offload off, as "vpclab-off".
-func NewLab(ctx context.Context, offload bool) (Bed, error) {
+// NewLab starts a lab of that name and returns it as the bed "vpclab", or, with offload off, as "vpclab-off".
+func NewLab(ctx context.Context, name string, offload bool) (Bed, error) {
 	b := &labBed{name: vpclab, about: "two subnets of a VPC, offload on: eBPF forwards all but a connection's first packets"}
 	if !offload {
 		b.name, b.about = vpclabOff, "two subnets of a VPC, offload off: the engine forwards every packet in userspace"
 	}
-	s, err := scenario.Parse(b.name+".yaml", fmt.Appendf(nil, labFile, labNames[offload], load.Port))
+	s, err := scenario.Parse(b.name+".yaml", fmt.Appendf(nil, labFile, name, load.Port))
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type Ends interface {
 // Result is what one run of a load reached.
 type Result struct {
 	Rate     float64       // per second, in the load's unit; more is better
+	Took     time.Duration // over which Rate was counted
 	P50, P99 time.Duration // of one round trip; zero in other loads
 	Reset    int           // connections that the other end reset, not counted in Rate; 0 in other loads
 }
@@ -77,15 +78,27 @@ they are received. The ends run on two CPUs.`},
 }
 
 // bell rings when a run's time is over or its context has ended.
-type bell struct{ rung atomic.Bool }
+type bell struct {
+	rung  atomic.Bool
+	timer *time.Timer
+}
+
+// newBell returns a bell whose time does not run yet, and what releases it.
+func newBell(ctx context.Context) (b *bell, release func()) {
+	b = new(bell)
+	forget := context.AfterFunc(ctx, b.ring)
+	return b, func() {
+		forget()
+		if b.timer != nil {
+			b.timer.Stop()
+		}
+	}
+}
+
+// start lets the time run. The thread that counts calls it as it begins: on a busy machine it may begin late.
+func (b *bell) start(d time.Duration) { b.timer = time.AfterFunc(d, b.ring) }
+
+func (b *bell) ring() { b.rung.Store(true) }
 
 // Rung reports whether the run is over. It is cheap enough to ask before every system call.
 func (b *bell) Rung() bool { return b.rung.Load() }
-
-// ring sets the bell for d; stop releases its timer.
-func ring(ctx context.Context, d time.Duration) (b *bell, stop func()) {
-	b = new(bell)
-	ctx, cancel := context.WithTimeout(ctx, d)
-	context.AfterFunc(ctx, func() { b.rung.Store(true) })
-	return b, cancel
-}

@@ -37,9 +37,9 @@ func TestEveryLoadMovesSomething(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The slowest machine does more than a hundred of anything a second on its loopback.
-			if r.Rate < 100 {
-				t.Errorf("rate is %v a second", r.Rate)
+			// A machine that does other things too may do little; but a load never reports nothing as a figure.
+			if r.Rate <= 0 || r.Took <= 0 {
+				t.Errorf("rate is %v a second, over %v", r.Rate, r.Took)
 			}
 			if l.Name != "rr" {
 				if r.P50 != 0 || r.P99 != 0 {
@@ -47,8 +47,8 @@ func TestEveryLoadMovesSomething(t *testing.T) {
 				}
 				return
 			}
-			if r.P50 <= 0 || r.P99 < r.P50 || r.P99 > short {
-				t.Errorf("median %v and 99th percentile %v of runs of %v", r.P50, r.P99, short)
+			if r.P50 <= 0 || r.P99 < r.P50 || r.P99 > r.Took {
+				t.Errorf("median %v and 99th percentile %v of trips over %v", r.P50, r.P99, r.Took)
 			}
 		})
 	}
@@ -224,39 +224,28 @@ func TestFiguresAgreeWithTheInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	// The bounds leave room for a busy machine, on which a run begins late or ends late.
+	// What ran before and after the counted time only adds to the counter; the lower bounds leave room for it.
 	for _, row := range []struct {
 		load     string
 		per      float64 // units of the load in one unit of the counter
 		bytes    bool
-		low, max float64 // the load's rate as a share of the counter's
+		low, max float64 // the load's count as a share of the counter's
 	}{
-		{load: "tcp", per: 8, bytes: true, low: 0.6, max: 1.6}, // 1, but for headers
-		{load: "rr", per: 1, low: 0.4, max: 1.6},               // 1: a segment a trip
-		{load: "crr", per: 1, low: 0.1, max: 0.45},             // a quarter: SYN, acknowledgment, byte, RST
+		{load: "tcp", per: 8, bytes: true, low: 0.3, max: 1},
+		{load: "rr", per: 1, low: 0.3, max: 1.02},   // a segment a trip, and at times an acknowledgment
+		{load: "crr", per: 1, low: 0.08, max: 0.26}, // SYN, acknowledgment, byte, RST
+		{load: "pps", per: 1, low: 0, max: 1},       // the interface also sees what the receiver is too slow for
 	} {
-		l := named(t, row.load)
 		before := arrived(t, b, row.bytes)
-		start := time.Now()
-		r, err := l.Run(t.Context(), b, short)
+		r, err := named(t, row.load).Run(t.Context(), b, short)
 		if err != nil {
 			t.Fatal(err)
 		}
-		counted := float64(arrived(t, b, row.bytes)-before) / time.Since(start).Seconds() * row.per
-		if share := r.Rate / counted; share < row.low || share > row.max {
-			t.Errorf("%s: reported %.3g/s, the interface saw %.3g/s: %.2f, want %.2f to %.2f", l.Name, r.Rate, counted, share, row.low, row.max)
+		reported := r.Rate * r.Took.Seconds()
+		counted := float64(arrived(t, b, row.bytes)-before) * row.per
+		if share := reported / counted; share < row.low || share > row.max {
+			t.Errorf("%s: reported %.4g, the interface saw %.4g: %.2f, want %.2f to %.2f", row.load, reported, counted, share, row.low, row.max)
 		}
-	}
-	l := named(t, "pps")
-	before := arrived(t, b, false)
-	start := time.Now()
-	r, err := l.Run(t.Context(), b, short)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The interface also sees what the receiver was too slow for.
-	if counted := float64(arrived(t, b, false) - before); r.Rate*short.Seconds() > 1.1*counted {
-		t.Errorf("pps: reported %.3g/s, but in %v the interface saw only %.0f", r.Rate, time.Since(start), counted)
 	}
 }
 

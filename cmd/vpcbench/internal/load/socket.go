@@ -159,18 +159,20 @@ func connection(e Ends) (c, s int, err error) {
 	return c, s, nil
 }
 
-// onThread runs f on a thread of its own on that CPU and closes fd afterwards. The thread ends with f, so that nothing else ever runs
-// bound to the CPU.
-func onThread(cpu, fd int, f func() error) <-chan error {
+// onThread runs f on a thread of its own on that CPU and closes the descriptors that it owns afterwards. The thread ends with f, so
+// that nothing else ever runs bound to the CPU.
+func onThread(cpu int, f func() error, owns ...int) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		defer unix.Close(fd)
-		if _, err := pin(cpu); err != nil {
-			done <- err
-			return
+		_, err := pin(cpu)
+		if err == nil {
+			err = f()
 		}
-		done <- f()
+		for _, fd := range owns {
+			unix.Close(fd)
+		}
+		done <- err
 	}()
 	return done
 }

@@ -14,7 +14,7 @@ import (
 // piece is how much one system call moves in bulk TCP, in bytes; iperf3 has the same default.
 const piece = 128 << 10
 
-// bulk sends one stream. The receiver counts; its RST ends the sender.
+// bulk sends one stream. The receiver counts, from the first piece on; its RST ends the sender.
 func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	on, err := apart()
 	if err != nil {
@@ -24,22 +24,28 @@ func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	over, stop := ring(ctx, d)
-	defer stop()
+	over, release := newBell(ctx)
+	defer release()
 
-	sent := onThread(on.client, c, func() error {
+	sent := onThread(on.client, func() error {
 		buf := make([]byte, piece)
-		for !over.Rung() {
+		// At least one piece, for which the receiver waits.
+		for ended := false; !ended; ended = over.Rung() {
 			if _, err := write(c, buf); err != nil {
 				return unless(over, fmt.Errorf("send: %w", err))
 			}
 		}
 		return nil
-	})
+	}, c)
 	var received int64
 	var took time.Duration
-	counted := onThread(on.server, s, func() error {
+	counted := onThread(on.server, func() error {
+		defer over.ring()
 		buf := make([]byte, piece)
+		if _, err := read(s, buf); err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		over.start(d)
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
 		for !over.Rung() {
@@ -53,17 +59,17 @@ func bulk(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 			received += int64(n)
 		}
 		return nil
-	})
+	}, s)
 	if err := errors.Join(<-counted, <-sent); err != nil {
 		return Result{}, err
 	}
 	if received == 0 {
 		return Result{}, errors.New("no byte was received")
 	}
-	return Result{Rate: 8 * float64(received) / took.Seconds()}, nil
+	return Result{Rate: 8 * float64(received) / took.Seconds(), Took: took}, nil
 }
 
-// roundTrips sends a byte to and fro.
+// roundTrips sends a byte to and fro. The first trip, which may wait for the server's thread to begin, does not count.
 func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	on, err := together()
 	if err != nil {
@@ -73,15 +79,20 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	over, stop := ring(ctx, d)
-	defer stop()
+	over, release := newBell(ctx)
+	defer release()
 
-	echoed := onThread(on.server, s, func() error {
+	echoed := onThread(on.server, func() error {
 		return echo(s, over)
-	})
+	}, s)
 	trips := make([]time.Duration, 0, 1<<17)
 	var took time.Duration
-	asked := onThread(on.client, c, func() error {
+	asked := onThread(on.client, func() error {
+		defer over.ring()
+		if err := ask(c); err != nil {
+			return err
+		}
+		over.start(d)
 		start := time.Now()
 		last := start
 		for !over.Rung() {
@@ -94,7 +105,7 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 		}
 		took = last.Sub(start)
 		return nil
-	})
+	}, c)
 	if err := <-echoed; err != nil {
 		return Result{}, errors.Join(<-asked, fmt.Errorf("answer: %w", err))
 	}
@@ -107,12 +118,14 @@ func roundTrips(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	slices.Sort(trips)
 	return Result{
 		Rate: float64(len(trips)) / took.Seconds(),
+		Took: took,
 		P50:  trips[len(trips)/2],
 		P99:  trips[len(trips)*99/100],
 	}, nil
 }
 
 // connections opens one connection after the other. The server handles them in turn, because the client has only one at a time.
+// The first, which may wait for the server's thread to begin, does not count.
 //
 // A few connections may be reset by the server's kernel: when the last segment of the handshake and the first byte arrive on two CPUs
 // at once, Linux can miss the socket that is being made. They are counted apart; more than one in a hundred is an error.
@@ -125,27 +138,29 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	defer unix.Close(l)
 	limit := unix.NsecToTimeval(abandon.Nanoseconds())
 	if err := unix.SetsockoptTimeval(l, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
-		unix.Close(l)
 		return Result{}, fmt.Errorf("set socket options: %w", err)
 	}
-	over, stop := ring(ctx, d)
-	defer stop()
+	over, release := newBell(ctx)
+	defer release()
 
-	served := onThread(on.server, l, func() error {
+	// The server ends when its socket is shut down, and not with the time: the client's last connection may still wait for it. That
+	// nothing comes any more is the client's to say.
+	served := onThread(on.server, func() error {
 		for {
 			s, err := accept(l)
-			if err == nil {
-				err = echo(s, over)
-				unix.Close(s)
+			if err == errStalled {
+				continue
 			}
-			if over.Rung() {
-				return nil
+			if err != nil {
+				return unless(over, fmt.Errorf("accept: %w", err))
 			}
-			// Whether nothing at all comes any more is the client's to say.
+			err = echo(s, over)
+			unix.Close(s)
 			if err != nil && err != errStalled {
-				return fmt.Errorf("serve: %w", err)
+				return fmt.Errorf("answer: %w", err)
 			}
 		}
 	})
@@ -158,15 +173,14 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, back()) }()
+		if err := connectAndAsk(to); err != nil && !errors.Is(err, unix.ECONNRESET) {
+			return err
+		}
+		over.start(d)
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
 		for !over.Rung() {
-			c, err := dial(to, unix.SOCK_STREAM)
-			if err != nil {
-				return err
-			}
-			err = ask(c)
-			unix.Close(c)
+			err := connectAndAsk(to)
 			switch {
 			case err == nil:
 				made++
@@ -178,8 +192,7 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 		}
 		return nil
 	})
-	over.rung.Store(true)
-	// The server may be waiting in accept for a connection that will not come.
+	over.ring()
 	unix.Shutdown(l, unix.SHUT_RD)
 	if err := errors.Join(err, <-served); err != nil {
 		return Result{}, err
@@ -187,7 +200,16 @@ func connections(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	if made == 0 || reset > made/100 {
 		return Result{}, fmt.Errorf("%d connections were reset, %d finished", reset, made)
 	}
-	return Result{Rate: float64(made) / took.Seconds(), Reset: reset}, nil
+	return Result{Rate: float64(made) / took.Seconds(), Took: took, Reset: reset}, nil
+}
+
+func connectAndAsk(to netip.AddrPort) error {
+	c, err := dial(to, unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(c)
+	return ask(c)
 }
 
 // abandon is when the server gives up a connection that was reset without its knowledge.

@@ -51,7 +51,7 @@ func mmsg(trap uintptr, fd int, msgs []mmsghdr, flags uintptr) (int, error) {
 	return int(n), err
 }
 
-// packets sends datagrams as fast as one thread can and counts those that are received.
+// packets sends datagrams as fast as one thread can and counts those that are received, from the first batch on.
 func packets(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 	on, err := apart()
 	if err != nil {
@@ -74,13 +74,18 @@ func packets(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 		unix.Close(s)
 		return Result{}, err
 	}
-	over, stop := ring(ctx, d)
-	defer stop()
+	over, release := newBell(ctx)
+	defer release()
 
 	var received int
 	var took time.Duration
-	counted := onThread(on.server, s, func() error {
+	counted := onThread(on.server, func() error {
+		defer over.ring()
 		msgs := messages(2 * datagram)
+		if _, err := mmsg(unix.SYS_RECVMMSG, s, msgs, unix.MSG_WAITFORONE); err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		over.start(d)
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
 		for !over.Rung() {
@@ -91,22 +96,23 @@ func packets(ctx context.Context, e Ends, d time.Duration) (Result, error) {
 			received += n
 		}
 		return nil
-	})
-	sent := onThread(on.client, c, func() error {
+	}, s)
+	sent := onThread(on.client, func() error {
 		msgs := messages(datagram)
-		for !over.Rung() {
+		// At least one batch, for which the receiver waits.
+		for ended := false; !ended; ended = over.Rung() {
 			// A full queue on the way is loss, which the receiver's count shows.
 			if _, err := mmsg(unix.SYS_SENDMMSG, c, msgs, 0); err != nil && err != unix.ENOBUFS {
 				return unless(over, fmt.Errorf("send: %w", err))
 			}
 		}
 		return nil
-	})
+	}, c)
 	if err := errors.Join(<-sent, <-counted); err != nil {
 		return Result{}, err
 	}
 	if received == 0 {
 		return Result{}, errors.New("no packet was received")
 	}
-	return Result{Rate: float64(received) / took.Seconds()}, nil
+	return Result{Rate: float64(received) / took.Seconds(), Took: took}, nil
 }
