@@ -238,7 +238,8 @@ func (c *compiler) vpc(v *vpc.VPC) {
 
 // eni compiles the n-th interface of an instance and its attachment.
 func (c *compiler) eni(v *vpc.VPC, e *vpc.ENI, n int, s *fabric.Subnet, groups map[string]*fabric.SecurityGroup, namespace string) *fabric.ENI {
-	index := c.plan.numbers.attachments.of(v.Name + "/" + e.Name)
+	// In another subnet it is another interface, as an interface cannot move.
+	index := c.plan.numbers.attachments.of(v.Name + "/" + s.Name + "/" + e.Name)
 	out := &fabric.ENI{
 		Attachment: index, Name: e.Name, ID: string(e.ID), Subnet: s, SourceDestCheck: e.SourceDestCheck, Public: map[netip.Addr]netip.Addr{},
 	}

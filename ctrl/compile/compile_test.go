@@ -170,6 +170,22 @@ func TestIndices(t *testing.T) {
 	}
 }
 
+// TestMovedInstance: what keeps its name in another subnet has another attachment, and asks for neighbours there.
+func TestMovedInstance(t *testing.T) {
+	before, after := change(t, "{vpcs: {app: {instances: {web: {subnet: private}}}}}")
+	find := func(p *Plan) uint32 {
+		for _, a := range p.Desired.Attachments {
+			if a.Namespace == "vpclab-shop.app.web" {
+				return a.Index
+			}
+		}
+		return 0
+	}
+	if find(before) == find(after) || before.Scopes[find(before)] == after.Scopes[find(after)] {
+		t.Errorf("attachment %d in scope %d, then %d in scope %d", find(before), before.Scopes[find(before)], find(after), after.Scopes[find(after)])
+	}
+}
+
 func TestCompileIsPure(t *testing.T) {
 	m := parse(t, shop).Model
 	if a, b := describe(Compile(m, nil)), describe(Compile(m, nil)); a != b {

@@ -42,6 +42,8 @@ type Lab struct {
 	mu       sync.Mutex // one change at a time
 	plan     *compile.Plan
 	attached map[uint32]bool
+	// unanswered counts, at the latest Mark, each attachment's questions for neighbours that nobody is.
+	unanswered map[uint32]uint64
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -198,14 +200,16 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 	return errors.Join(errs...)
 }
 
-// union is what is desired now and, beside it, what was desired before.
+// union is what is desired now and, beside it, what was desired before, but for what stands in the way: an interface under a name that
+// a new one takes.
 func union(now, before hostnet.Desired) hostnet.Desired {
-	guests, attachments := map[string]bool{}, map[uint32]bool{}
+	type nic struct{ namespace, device string }
+	guests, nics := map[string]bool{}, map[nic]bool{}
 	for _, g := range now.Guests {
 		guests[g.Namespace] = true
 	}
 	for _, a := range now.Attachments {
-		attachments[a.Index] = true
+		nics[nic{a.Namespace, a.Device}] = true
 	}
 	both := hostnet.Desired{
 		Lab:         now.Lab,
@@ -218,7 +222,7 @@ func union(now, before hostnet.Desired) hostnet.Desired {
 		}
 	}
 	for _, a := range before.Attachments {
-		if !attachments[a.Index] {
+		if !nics[nic{a.Namespace, a.Device}] {
 			both.Attachments = append(both.Attachments, a)
 		}
 	}

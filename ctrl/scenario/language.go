@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
@@ -92,10 +93,7 @@ func ruleText(want, number, direction, peer string, parse func(string) *fault) t
 }
 
 // stations are the hops that belong to an interface or host, places the others.
-var (
-	stations = []string{"send", "service", "source-check", "sg-out", "acl-out", "route", "acl-in", "dest-check", "sg-in", "deliver"}
-	places   = []string{"igw", "internet"}
-)
+var stations, places = fabric.Stations()
 
 // laterReasons are the codes that belong to later parts of the language.
 var laterReasons = []string{"EIGW_INBOUND", "NAT_INBOUND", "NAT_PORT_EXHAUSTED", "LINK_QUEUE_FULL",

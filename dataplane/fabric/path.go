@@ -3,6 +3,7 @@ package fabric
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -110,6 +111,24 @@ const (
 
 var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "igw", "internet", "igw", "acl-in",
 	"dest-check", "sg-in", "deliver"}
+
+// Door is the station in front of the walk: the eBPF program at the interface.
+const Door = "door"
+
+// Stations are the names of the stations that belong to an interface or host, in the order in which packets meet them, and places
+// those of the others.
+func Stations() (stations, places []string) {
+	stations = []string{Door}
+	for k, name := range hopNames {
+		switch h := (Hop{Kind: HopKind(k)}); {
+		case h.At() != name:
+			stations = append(stations, name)
+		case !slices.Contains(places, name):
+			places = append(places, name)
+		}
+	}
+	return stations, places
+}
 
 // Hop is one station with what the packet matched there. Which of the pointers are set depends on Kind; a refused hop has none of
 // them when nothing matched.
