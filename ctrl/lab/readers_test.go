@@ -1,0 +1,440 @@
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vpclab/vpclab/ctrl/compile"
+	"github.com/vpclab/vpclab/ctrl/lab/labtest"
+	"github.com/vpclab/vpclab/ctrl/scenario"
+	"github.com/vpclab/vpclab/dataplane/engine"
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	"github.com/vpclab/vpclab/dataplane/flow"
+	"github.com/vpclab/vpclab/dataplane/packet"
+)
+
+// The table has what the promise asks of it: both families, every kind of packet, and for each row a name of its own.
+func TestTable(t *testing.T) {
+	names, deciders, reasons := map[string]bool{}, map[decider]int{}, map[flow.Reason]bool{}
+	families := map[byte]int{}
+	for _, r := range table() {
+		if names[r.name] {
+			t.Errorf("two rows are called %q", r.name)
+		}
+		names[r.name] = true
+		deciders[r.by]++
+		reasons[r.reason] = true
+		families[r.packet.Bytes()[0]>>4]++
+	}
+	if len(names) < 60 || families[4] < 30 || families[6] < 20 || len(deciders) != 4 {
+		t.Errorf("%d rows, by version %v, by decider %v", len(names), families, deciders)
+	}
+	for _, info := range flow.Reasons() {
+		switch info.Reason {
+		case flow.UpcallQueueFull, flow.FlowTableFull, flow.DeliveryFailed: // no property of a packet; other tests make them happen
+		default:
+			if !reasons[info.Reason] {
+				t.Errorf("no row for %s", info.Code)
+			}
+		}
+	}
+}
+
+// The first reader is the engine alone: the first packet of a flow and one that finds it there have one fate, and so does the walk that
+// explains them by what the engine remembers.
+func TestTableByEngineAndExplanation(t *testing.T) {
+	plan := compile.Compile(parse(t, tableLab).Model, nil)
+	attachments := map[string]uint32{}
+	for _, a := range plan.Network.Attachments {
+		if a != nil {
+			attachments[a.Name()] = a.Index
+		}
+	}
+	for _, r := range table() {
+		if r.by == byDoor {
+			continue // the engine never meets it
+		}
+		t.Run(r.name, func(t *testing.T) {
+			x := newExplained(t, plan.Network, attachments)
+			for _, s := range r.before {
+				if x.send(s.from, s.packet.Bytes()) == 0 {
+					t.Fatalf("what comes before was dropped: %x", s.packet.Bytes())
+				}
+			}
+			x.handles(r)
+			x.handles(r)
+			x.explains(r)
+		})
+	}
+}
+
+// explained is an engine without devices.
+type explained struct {
+	t           *testing.T
+	network     *fabric.Network
+	attachments map[string]uint32
+	memory      flow.Memory
+	engine      *engine.Engine
+	now         int64
+}
+
+func newExplained(t *testing.T, n *fabric.Network, attachments map[string]uint32) *explained {
+	x := &explained{t: t, network: n, attachments: attachments, memory: flow.NewMemory(64, 32), now: int64(time.Hour)}
+	var err error
+	if x.engine, err = engine.New(engine.Config{Network: n, Memory: x.memory, Rate: 1}); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// send hands the engine a packet, which it may edit, and returns the attachment that gets it.
+func (x *explained) send(from string, b []byte) uint32 {
+	x.now += int64(time.Microsecond)
+	out := []uint32{0}
+	x.engine.Handle(x.now, x.attachments[from], [][]byte{b}, out)
+	return out[0]
+}
+
+// handles sends a row's packet and checks its fate and its count.
+func (x *explained) handles(r row) {
+	x.t.Helper()
+	before := fateOf(x.memory, x.engine.Stats(), x.attachments[r.from])
+	b := r.packet.Bytes()
+	out := x.send(r.from, b)
+	if want := x.attachments[r.to]; out != want {
+		x.t.Fatalf("delivered to attachment %d, want %d", out, want)
+	}
+	if r.to != "" && !bytes.Equal(b, r.arrives.Bytes()) {
+		x.t.Errorf("arrives as\n%x, want\n%x", b, r.arrives.Bytes())
+	}
+	if got, want := fateOf(x.memory, x.engine.Stats(), x.attachments[r.from]).since(before), r.fate(1); !maps.Equal(got, want) {
+		x.t.Errorf("counted %v, want %v", got, want)
+	}
+}
+
+// explains walks the row's packet and reads the engine's journal: both name the fate that the packet had.
+func (x *explained) explains(r row) {
+	x.t.Helper()
+	var info, quoted packet.Info
+	b := r.packet.Bytes()
+	if r.at == "" && r.to == "" {
+		// Nothing to explain but the reason itself.
+		if r.reason != flow.MalformedPacket && r.reason != flow.TTLExpired {
+			x.t.Errorf("%s without a hop", r.reason)
+		}
+		return
+	}
+	if !packet.Decode(b, &info) {
+		x.t.Fatalf("malformed: %x", b)
+	}
+	conversation := info.Tuple
+	p := fabric.Packet{
+		Tuple: info.Tuple, Length: info.Length, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode,
+	}
+	if info.ICMPError {
+		if !packet.Quoted(b, &info, &quoted) {
+			x.t.Fatalf("quotes nothing: %x", b)
+		}
+		p.Error, p.Quoted = true, quoted.Tuple
+		conversation = quoted.Tuple
+	}
+	if r.to == "" {
+		told := x.engine.Drops(0, conversation)
+		if len(told) == 0 {
+			x.t.Fatal("the journal does not tell of it")
+		}
+		tells(x.t, r, &told[0].Path)
+	}
+	if info.Fragment {
+		return // refused before the walk
+	}
+	var path fabric.Path
+	x.network.Walk(p, x.network.Attachments[x.attachments[r.from]], x.engine, &path)
+	tells(x.t, r, &path)
+	if r.to != "" {
+		arrives := r.arrives.Bytes()
+		if !packet.Decode(arrives, &info) || path.Tuple != info.Tuple {
+			x.t.Errorf("explained to arrive as %s, want %s", path.Tuple, info.Tuple)
+		}
+	}
+}
+
+// tells checks that a path has the row's fate, and that its last line says so.
+func tells(t *testing.T, r row, p *fabric.Path) {
+	t.Helper()
+	lines := p.Lines()
+	last := lines[len(lines)-1]
+	if r.to != "" {
+		if p.Verdict != flow.Deliver || !strings.HasPrefix(last, r.to+"/deliver: ") {
+			t.Errorf("explained by\n%s", strings.Join(lines, "\n"))
+		}
+		return
+	}
+	if p.Verdict != flow.Drop || p.Reason != r.reason || p.At() != r.at || !strings.HasPrefix(last, r.at+": ") ||
+		!strings.HasSuffix(last, " -- "+r.reason.String()) {
+		t.Errorf("want %s at %s, explained by\n%s", r.reason, r.at, strings.Join(lines, "\n"))
+	}
+}
+
+// fate counts an attachment's packets by what became of them: "delivered", "control", or the reason of their drop.
+type fate map[string]uint64
+
+const delivered, control = "delivered", "control"
+
+func fateOf(m flow.Memory, s engine.Stats, attachment uint32) fate {
+	f := fate{delivered: s.Delivered[attachment].Packets}
+	for _, info := range flow.Reasons() {
+		f[info.Code] = m.Drop(attachment, info.Reason).Read().Packets
+	}
+	f[control] = f[flow.None.String()]
+	delete(f, flow.None.String())
+	return f
+}
+
+// since is what was added.
+func (f fate) since(before fate) fate {
+	added := fate{}
+	for what, n := range f {
+		if n != before[what] {
+			added[what] = n - before[what]
+		}
+	}
+	return added
+}
+
+// total counts every packet.
+func (f fate) total() uint64 {
+	var n uint64
+	for _, v := range f {
+		n += v
+	}
+	return n
+}
+
+// fate is what n packets of the row are counted as.
+func (r row) fate(n uint64) fate {
+	switch {
+	case r.to != "":
+		return fate{delivered: n}
+	case r.reason == flow.None:
+		return fate{control: n}
+	}
+	return fate{r.reason.String(): n}
+}
+
+// The other readers are the kernel and the fast path, on the wire: each packet is sent three times by its guest. The first goes to the
+// engine; if the fast path can recognise the flow, the engine never sees the others, and their fate is the same.
+func TestTableOnTheWire(t *testing.T) {
+	both(t, func(t *testing.T, offload bool) {
+		w := newWires(t, offload)
+		for _, r := range table() {
+			t.Run(r.name, func(t *testing.T) { w.run(t, r) })
+		}
+	})
+}
+
+// wires are taps at every guest of the table's lab, whose kernels keep silent.
+type wires struct {
+	bed
+	offload bool
+	nodes   map[string]scenario.Node
+	taps    map[string]*labtest.Tap
+	indices map[string]uint32
+}
+
+func newWires(t *testing.T, offload bool) *wires {
+	w := &wires{bed: build(t, tableLab, offload), offload: offload, taps: map[string]*labtest.Tap{}, indices: map[string]uint32{}}
+	w.nodes = map[string]scenario.Node{"other": node("b", "other"), "example": node("", "example")}
+	for _, name := range []string{"web", "near", "two", "fw", "app", "sealed", "db"} {
+		w.nodes[name] = node("a", name)
+	}
+	for name, n := range w.nodes {
+		w.silence(n)
+		w.taps[name] = w.tap(n)
+		w.indices[name] = w.attachmentOf(n).Index
+	}
+	return w
+}
+
+func (w *wires) fate(from string) fate {
+	return fateOf(w.fast.Memory(), w.engine.Stats(), w.indices[from])
+}
+
+func (w *wires) run(t *testing.T, r row) {
+	w.t = t
+	w.forget()
+	for _, s := range r.before {
+		w.send(s.from, w.taps[s.from].Frame(s.packet.Bytes()))
+	}
+	w.drain()
+	mark := w.engine.Mark(monotonic())
+	before, upcalls := w.fate(r.from), w.upcalls(r.from)
+	const times = 3
+	for range times {
+		w.sendRow(r)
+	}
+	if got, want := w.fate(r.from).since(before), r.fate(times); !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+	want := uint64(times)
+	switch {
+	case r.by == byDoor, r.by == byPrediction && w.offload:
+		want = 0
+	case r.by == byCache && w.offload:
+		want = 1
+	}
+	if got := w.upcalls(r.from) - upcalls; got != want {
+		t.Errorf("%d upcalls, want %d", got, want)
+	}
+	if r.at != "" {
+		w.journalTells(mark, r)
+	}
+}
+
+// forget ends all connections, so that no row depends on another.
+func (w *wires) forget() {
+	w.t.Helper()
+	w.engine.Advance(monotonic(), 6*24*time.Hour)
+	w.engine.Mark(monotonic())
+	if s := w.engine.Stats(); s.Flows != 0 || s.Tracks != 0 {
+		w.t.Fatalf("after six days without a packet there are %d flows and %d tracks", s.Flows, s.Tracks)
+	}
+}
+
+// send puts a frame on a guest's wire and waits until its one fate is known.
+func (w *wires) send(from string, frame []byte) {
+	w.t.Helper()
+	before := w.fate(from).total()
+	if err := w.taps[from].Send(frame); err != nil {
+		w.t.Fatalf("send %x: %v", frame, err)
+	}
+	until(w.t, "the packet is counted", func() bool { return w.fate(from).total() > before })
+	if n := w.fate(from).total() - before; n != 1 {
+		w.t.Fatalf("one packet is counted %d times", n)
+	}
+}
+
+// sendRow sends the row's frame once and looks at every wire: it arrives where it should, as it should, and nowhere else.
+func (w *wires) sendRow(r row) {
+	w.t.Helper()
+	frame := w.taps[r.from].Frame(r.packet.Bytes())
+	if r.frame != nil {
+		frame = r.frame(frame)
+	}
+	w.send(r.from, frame)
+	receiver := r.to
+	if r.answer {
+		receiver = r.from
+	}
+	for name, tap := range w.taps {
+		if name != receiver {
+			continue
+		}
+		got, err := tap.Await(patience)
+		if err != nil || got == nil {
+			w.t.Fatalf("nothing arrives at %s: %v", name, err)
+		}
+		if want := w.expected(r, tap); !bytes.Equal(got, want) {
+			w.t.Errorf("arrives as\n%x, want\n%x", got, want)
+		}
+	}
+	for name, stray := range w.drain() {
+		w.t.Errorf("%s hears %x", name, stray)
+	}
+}
+
+// expected is the frame that the receiver of a row's packet sees.
+func (w *wires) expected(r row, tap *labtest.Tap) []byte {
+	if r.answer {
+		asked := r.frame(tap.Frame(nil))
+		reply := slices.Concat(tap.MAC[:], tap.Router[:], asked[12:20], []byte{0, 2}, tap.Router[:], asked[38:42], tap.MAC[:], asked[28:32])
+		return reply
+	}
+	frame := tap.Frame(r.arrives.Bytes())
+	return slices.Concat(tap.MAC[:], tap.Router[:], frame[12:])
+}
+
+// drain takes what waits at the taps.
+func (w *wires) drain() map[string][]byte {
+	w.t.Helper()
+	found := map[string][]byte{}
+	for name, tap := range w.taps {
+		for {
+			frame, err := tap.Receive()
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if frame == nil {
+				break
+			}
+			found[name] = frame
+		}
+	}
+	return found
+}
+
+// journalTells checks what the lab tells people of the drop.
+func (w *wires) journalTells(mark int64, r row) {
+	w.t.Helper()
+	var info, quoted packet.Info
+	b := r.packet.Bytes()
+	if !packet.Decode(b, &info) {
+		w.t.Fatalf("malformed: %x", b)
+	}
+	tuple := info.Tuple
+	if packet.Quoted(b, &info, &quoted) {
+		tuple = quoted.Tuple
+	}
+	told := w.Drops(uint64(mark), tuple)
+	if len(told) == 0 {
+		w.t.Fatal("the journal does not tell of it")
+	}
+	last := told[0].Hops[len(told[0].Hops)-1]
+	if told[0].Reason != r.reason || told[0].At != r.at || !strings.HasSuffix(last, " -- "+r.reason.String()) {
+		w.t.Errorf("told %s at %q by %q", told[0].Reason, told[0].At, told[0].Hops)
+	}
+}
+
+// upcalls counts the packets that the kernel put into the queue of an attachment's TUN.
+func (w *wires) upcalls(name string) uint64 {
+	w.t.Helper()
+	return w.deviceCounter(fmt.Sprintf("t%d", w.indices[name]), transmitted)
+}
+
+// The columns of /proc/net/dev.
+const (
+	received        = 1
+	receivedDropped = 3
+	transmitted     = 9
+)
+
+// deviceCounter reads one of the kernel's counters of a device in the fabric.
+func (b bed) deviceCounter(device string, column int) uint64 {
+	b.t.Helper()
+	var text []byte
+	err := b.host.InFabric(func() (err error) {
+		text, err = os.ReadFile("/proc/thread-self/net/dev")
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		name, counters, found := strings.Cut(line, ":")
+		if found && strings.TrimSpace(name) == device {
+			var n uint64
+			if _, err := fmt.Sscan(strings.Fields(counters)[column], &n); err != nil {
+				b.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	b.t.Fatalf("no device %s in the fabric", device)
+	return 0
+}
