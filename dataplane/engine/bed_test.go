@@ -122,12 +122,17 @@ func (b *bed) tcp(src string, sport uint16, dst string, dport uint16, flags uint
 }
 
 func (b *bed) udp(src string, sport uint16, dst string, dport uint16) []byte {
+	return b.udpSized(src, sport, dst, dport, 7)
+}
+
+// udpSized has a payload of that many bytes.
+func (b *bed) udpSized(src string, sport uint16, dst string, dport uint16, size int) []byte {
 	network := ip(src, dst, layers.IPProtocolUDP)
 	l := &layers.UDP{SrcPort: layers.UDPPort(sport), DstPort: layers.UDPPort(dport)}
 	if err := l.SetNetworkLayerForChecksum(network); err != nil {
 		b.t.Fatal(err)
 	}
-	return build(b.t, network.(gopacket.SerializableLayer), l, gopacket.Payload("payload"))
+	return build(b.t, network.(gopacket.SerializableLayer), l, gopacket.Payload(make([]byte, size)))
 }
 
 func (b *bed) echo(src, dst string, typ uint8, id uint16) []byte {

@@ -106,6 +106,9 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		return 0
 	case info.ICMPError:
 		return e.decideError(att, b, &info)
+	case info.ICMPCode != 0:
+		// The code is not part of a flow's key, and rules may ask for it.
+		return e.decideOnce(att, b, &info, nil)
 	}
 	r := e.lookup(att, &info)
 	if r == nil {
@@ -128,8 +131,7 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
 	key := flow.Key{Attachment: att.Index, Tuple: info.Tuple}
 	r := e.flows[key]
-	if r != nil && info.Tuple.Protocol == flow.TCP && info.TCPFlags&(flow.SYN|flow.ACK) == flow.SYN && e.stateOf(r, e.now) != flow.Opening {
-		// A SYN begins a new connection on ports that an old one used.
+	if r != nil && info.Tuple.Protocol == flow.TCP && info.TCPFlags&(flow.SYN|flow.ACK) == flow.SYN && e.ridesOld(r) {
 		e.forgetPair(r)
 		r = nil
 	}
@@ -139,6 +141,11 @@ func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
 	p := walked(info)
 	e.net.Walk(p, att, e, &e.path)
 	return e.settle(r, key, &p)
+}
+
+// ridesOld reports whether a SYN would ride a connection that is over or established, or the refusal of a packet that belonged to none.
+func (e *Engine) ridesOld(r *record) bool {
+	return r.entry.Reason == flow.NoTrackedConnection || e.stateOf(r, e.now) != flow.Opening
 }
 
 // walked is what the walk looks at.
@@ -184,17 +191,15 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 		e.forget(r)
 		r = nil
 	}
-	if r == nil && (path.Verdict == flow.Deliver || !e.pairs.scarce()) {
+	if r == nil && e.worthKeeping(path) {
 		r, _ = e.newRecord(key, e.now)
 	}
 	if r == nil {
-		reason := path.Reason
 		if path.Verdict == flow.Deliver {
-			reason = flow.FlowTableFull
-			path.Verdict, path.Reason = flow.Drop, reason
+			path.Verdict, path.Reason = flow.Drop, flow.FlowTableFull
 			e.journal.add(e.now, key, path)
 		}
-		e.countDrop(key.Attachment, reason, p.Length)
+		e.countDrop(key.Attachment, path.Reason, p.Length)
 		return nil
 	}
 	e.decideRecord(r, p)
@@ -202,6 +207,15 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 		e.predict(r)
 	}
 	return r
+}
+
+// worthKeeping reports whether a flow gets a record. Refusals do not when room is scarce, so that a flood of them does not keep wanted
+// connections out, nor when they depend on the size of the one packet.
+func (e *Engine) worthKeeping(path *fabric.Path) bool {
+	if path.Verdict == flow.Drop {
+		return path.Reason != flow.MTUExceeded && !e.pairs.scarce()
+	}
+	return len(e.tracks)+len(path.Taps()) <= len(e.mem.Slots)
 }
 
 // decideRecord writes the walk's result into the record and lets the interfaces on the way remember it.

@@ -278,6 +278,51 @@ func TestRefusalsDoNotKeepConnectionsOut(t *testing.T) {
 	}
 }
 
+// TestOversizedPacketDoesNotRefuseItsFlow: what depends on one packet is not remembered.
+func TestOversizedPacketDoesNotRefuseItsFlow(t *testing.T) {
+	b := newBed(t, nil)
+	large := b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 1473)
+	b.expect("1501 bytes", b.X, large, "")
+	if got := b.reasons(tupleOf(t, large)); !slices.Equal(got, []flow.Reason{flow.MTUExceeded}) {
+		t.Errorf("reasons %v", got)
+	}
+	b.expect("1500 bytes", b.X, b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 1472), "example")
+	b.expect("1501 bytes of a known flow", b.X, b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 1473), "")
+}
+
+func TestSYNDoesNotRideTheRefusalOfAStrayPacket(t *testing.T) {
+	b := newBed(t, admitSSH)
+	stray := b.tcp("10.0.1.5", 40000, "10.0.0.10", 22, ack)
+	b.expect("a packet of no connection", b.Client, stray, "")
+	if got := b.reasons(tupleOf(t, stray)); !slices.Equal(got, []flow.Reason{flow.NoTrackedConnection}) {
+		t.Errorf("reasons %v", got)
+	}
+	b.handshake(40000)
+}
+
+// TestICMPCodeIsAsked: the code is no part of a flow, so each such message is judged by itself.
+func TestICMPCodeIsAsked(t *testing.T) {
+	b := newBed(t, func(b *fabrictest.Bed) {
+		b.WebGroup.Ingress = []fabric.SGRule{fabrictest.From(fabric.Traffic{Protocol: flow.ICMP, ICMPType: 8, ICMPCode: 0}, "0.0.0.0/0")}
+	})
+	odd := b.echo("10.0.1.5", "10.0.0.10", 8, 9)
+	odd[21], odd[23] = 5, odd[23]-5
+	b.expect("code 0", b.Client, b.echo("10.0.1.5", "10.0.0.10", 8, 7), "web")
+	b.expect("code 5", b.Client, odd, "")
+}
+
+// TestFloodDoesNotFillTheTracks: refused connections are remembered by the sender's interface only while there is room.
+func TestFloodDoesNotFillTheTracks(t *testing.T) {
+	b := newBedWith(t, admitSSH, nil, 64)
+	for i := range uint16(1000) {
+		b.expect("refused", b.Client, b.tcp("10.0.1.5", i, "10.0.0.10", 81, syn), "")
+	}
+	if s := b.engine.Stats(); s.Tracks > 64*3/4+1 {
+		t.Errorf("%d tracks for 64 slots", s.Tracks)
+	}
+	b.handshake(40000)
+}
+
 func TestFullTableRefusesNewConnections(t *testing.T) {
 	b := newBedWith(t, admitSSH, nil, 16)
 	refused := 0

@@ -15,31 +15,30 @@ type Drop struct {
 	Path fabric.Path
 }
 
-// journal keeps the latest drops that were decided by a walk. Repetitions that the cache answers are not in it.
+// journal keeps the latest drops that were decided by a walk. Repetitions that the cache answers are not in it. The ring is used in
+// place, so that a flood of refusals makes no garbage.
 type journal struct {
-	ring []*Drop
+	ring []Drop
 	next int
 }
 
 func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
-	d := &Drop{At: now, Key: key, Path: *path}
 	if len(j.ring) < journalSize {
-		j.ring = append(j.ring, d)
+		j.ring = append(j.ring, Drop{now, key, *path})
 		return
 	}
-	j.ring[j.next] = d
+	d := &j.ring[j.next]
+	d.At, d.Key, d.Path = now, key, *path
 	j.next = (j.next + 1) % journalSize
 }
 
-// since lists the drops at or after a time, oldest first.
-func (j *journal) since(mark int64) []*Drop {
-	var drops []*Drop
+// since walks the drops at or after a time, oldest first.
+func (j *journal) since(mark int64, f func(*Drop)) {
 	for i := range j.ring {
-		if d := j.ring[(j.next+i)%len(j.ring)]; d.At >= mark {
-			drops = append(drops, d)
+		if d := &j.ring[(j.next+i)%len(j.ring)]; d.At >= mark {
+			f(d)
 		}
 	}
-	return drops
 }
 
 // Mark forgets the cached refusals, so that the next packet of each is walked and told again, and returns now as the time from
@@ -65,11 +64,11 @@ func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 	defer e.mu.Unlock()
 	family := e.family(tuple)
 	var drops []Drop
-	for _, d := range e.journal.since(mark) {
+	e.journal.since(mark, func(d *Drop) {
 		if family[d.Key.Tuple] || family[d.Path.Tuple] {
 			drops = append(drops, *d)
 		}
-	}
+	})
 	return drops
 }
 

@@ -56,8 +56,7 @@ func (s *slotPairs) take() (uint32, bool) {
 	return 0, false
 }
 
-// scarce reports whether less than a quarter of the pairs is left. Then refused flows are not cached, so that a flood of them does
-// not keep wanted connections out.
+// scarce reports whether less than a quarter of the pairs is left.
 func (s *slotPairs) scarce() bool { return uint32(len(s.free))+s.total-s.next < s.total/4 }
 
 // newRecord begins a flow with a slot pair of its own; false when none is left.

@@ -193,7 +193,7 @@ func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
 		t = nil
 	}
 	if t == nil {
-		if tap.Note == fabric.NothingNew {
+		if tap.Note == fabric.NothingNew || r.entry.Verdict == flow.Drop && len(e.tracks) > len(e.mem.Slots)*3/4 {
 			return
 		}
 		t = &track{key: key, origin: tap.Direction, idle: idleness{last: e.now}}
