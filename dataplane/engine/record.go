@@ -84,6 +84,9 @@ func (e *Engine) expect(r *record, out uint32, now int64) *record {
 	if r.peer != nil || e.flows[key] != nil {
 		return nil
 	}
+	if _, ended := e.halves[r.slot/2]; ended {
+		return nil // the slot still holds what an earlier answer counted: another one gets a pair of its own when it comes
+	}
 	p := &record{key: key, slot: r.slot ^ 1, peer: r, idle: idleness{last: now}}
 	r.peer = p
 	e.insert(p)
