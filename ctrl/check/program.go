@@ -95,7 +95,7 @@ func (p *Program) reap() {
 	p.mu.Lock()
 	p.reaped = true
 	p.mu.Unlock()
-	p.cmd.Wait() // its error is in ProcessState
+	_ = p.cmd.Wait() // its error is in ProcessState
 }
 
 // kill ends the whole process group at once.
@@ -103,7 +103,7 @@ func (p *Program) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL)
+		_ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) // ESRCH: it has ended by itself
 	}
 }
 

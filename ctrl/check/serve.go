@@ -30,8 +30,7 @@ func Serve(ctx context.Context, lab Lab, node scenario.Node, listeners []vpc.Lis
 		return nil
 	})
 	if err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

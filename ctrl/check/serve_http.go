@@ -23,7 +23,7 @@ func (s *server) startHTTP(addr net.Addr) func(net.Conn) {
 		ReadHeaderTimeout: time.Minute,
 	}
 	s.adopt(web)
-	s.wg.Go(func() { web.Serve(hand) })
+	s.wg.Go(func() { _ = web.Serve(hand) }) // it ends when the server is closed
 	return func(conn net.Conn) {
 		r := bufio.NewReaderSize(conn, 4096)
 		first, err := r.Peek(len(greeting))
@@ -55,7 +55,8 @@ func (s *server) report(w http.ResponseWriter, q *http.Request) {
 	addr, _ := q.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	local := endOf(addr)
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(report{source.Addr().Unmap(), source.Port(), local.Addr(), local.Port()})
+	// A client that has gone reads no report.
+	_ = json.NewEncoder(w).Encode(report{source.Addr().Unmap(), source.Port(), local.Addr(), local.Port()})
 }
 
 // peeked is a connection whose first bytes were read already.

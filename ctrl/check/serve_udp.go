@@ -55,7 +55,7 @@ func (s *server) runUDP(conn *net.UDPConn) {
 		}
 		source := netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 		answer := formatAnswer(token, source, netip.AddrPortFrom(asked, port))
-		conn.WriteMsgUDPAddrPort([]byte(answer), info, from) // a guest without a route back is no error of ours
+		_, _, _ = conn.WriteMsgUDPAddrPort([]byte(answer), info, from) // a guest without a route back is no error of ours
 	}
 }
 

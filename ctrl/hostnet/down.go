@@ -115,7 +115,7 @@ func clean(lab string, dying *process) error {
 		errs = append(errs, removeNamespace(name))
 	}
 	// Ours if empty; refused if iproute2 or another lab has something there.
-	os.Remove(namespaceDir)
+	_ = os.Remove(namespaceDir)
 	return errors.Join(errs...)
 }
 

@@ -142,7 +142,7 @@ func nameNamespace(ns *os.File, name string) error {
 	}
 	source := fmt.Sprintf("/proc/thread-self/fd/%d", ns.Fd())
 	if err := unix.Mount(source, path, "", unix.MS_BIND, ""); err != nil {
-		os.Remove(path)
+		_ = os.Remove(path) // an empty file at worst; what failed is the mount
 		return fmt.Errorf("mount %s: %w", path, hint(err, "needs CAP_SYS_ADMIN"))
 	}
 	return nil

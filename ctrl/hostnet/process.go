@@ -74,6 +74,7 @@ func readStat(pid int) (procStat, error) {
 // parseStat reads the fields behind the command, which may itself hold spaces and parentheses (proc_pid_stat(5)).
 func parseStat(data []byte) (procStat, error) {
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	//lint:ignore SA4000 the manual's numbers are worth seeing, the first one included
 	const state, flags, start = 3 - 3, 9 - 3, 22 - 3 // the manual's numbers; the first field here is its third
 	if len(fields) <= start {
 		return procStat{}, fmt.Errorf("parse process status %q: too short", data)

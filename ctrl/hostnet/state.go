@@ -51,7 +51,7 @@ func (s store) locked(f func() error) error {
 		held, err := s.lock(dir)
 		if err == nil && held {
 			err = f()
-			os.Remove(s.root) // refused while a lab is in it, which is as it should be
+			_ = os.Remove(s.root) // refused while a lab is in it, which is as it should be
 		}
 		dir.Close()
 		if err != nil || held {

@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -147,7 +146,7 @@ func (do Do) http(p *phrase, d *directory) (Do, *fault) {
 			u.Host = "[" + u.Host + "]"
 		}
 		if do.Port != 80 {
-			u.Host = net.JoinHostPort(do.Addr.String(), strconv.Itoa(int(do.Port)))
+			u.Host = netip.AddrPortFrom(do.Addr, do.Port).String()
 		}
 	}
 	do.URL = u.String()

@@ -158,7 +158,7 @@ func (t *TUN) split(bufs [][]byte, sizes []int) (n int, err error) {
 		case runtime.Error:
 			n, err = 0, bug
 		default:
-			panic(bug)
+			panic(bug) // not ours to understand: only what an index or a length can cause is expected
 		}
 	}()
 	n, err = t.dev.Read(bufs, sizes, Headroom)

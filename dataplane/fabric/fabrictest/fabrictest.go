@@ -30,23 +30,31 @@ type Bed struct {
 	Example                      *fabric.Host
 }
 
-func Addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
+// Addr is an address.
+func Addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// Prefix is a prefix.
 func Prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
+// Anything is all traffic.
 var Anything = fabric.Traffic{Protocol: -1, ICMPType: -1, ICMPCode: -1}
 
+// Port is the traffic of a protocol to one port.
 func Port(proto int16, p uint16) fabric.Traffic {
 	return fabric.Traffic{Protocol: proto, FromPort: p, ToPort: p}
 }
 
+// From is a group's rule for traffic from, or to, a prefix.
 func From(t fabric.Traffic, cidr string) fabric.SGRule {
 	return fabric.SGRule{Traffic: t, Prefixes: []netip.Prefix{Prefix(cidr)}, Text: cidr}
 }
 
+// FromGroup is a group's rule for traffic from, or to, a group's members.
 func FromGroup(t fabric.Traffic, g *fabric.SecurityGroup) fabric.SGRule {
 	return fabric.SGRule{Traffic: t, ByGroup: true, Group: g.ID, Text: "from " + g.Name}
 }
 
+// Entry is an entry of an ACL.
 func Entry(allow bool, t fabric.Traffic, cidr string) fabric.ACLEntry {
 	return fabric.ACLEntry{Traffic: t, Allow: allow, Prefix: Prefix(cidr), Text: cidr}
 }
@@ -56,6 +64,7 @@ func openACL(name string) *fabric.ACL {
 	return &fabric.ACL{Name: name, Ingress: all, Egress: all}
 }
 
+// New is the network above, of which a test may change what it likes.
 func New() *Bed {
 	b := &Bed{Network: &fabric.Network{Attachments: make([]*fabric.Attachment, 1)}}
 	everything := []fabric.SGRule{From(Anything, "0.0.0.0/0"), From(Anything, "::/0")}
@@ -101,6 +110,7 @@ func (b *Bed) subnet(name, cidr, cidr6 string) *fabric.Subnet {
 	return s
 }
 
+// Route sets a subnet's route to a prefix; e is the interface that it leads to, if it leads to one.
 func (b *Bed) Route(s *fabric.Subnet, to string, kind fabric.TargetKind, e *fabric.ENI) {
 	s.Routes.Routes.Insert(Prefix(to), &fabric.Route{Prefix: Prefix(to), Kind: kind, ENI: e, Text: to})
 }
@@ -121,14 +131,17 @@ func (b *Bed) eni(name string, s *fabric.Subnet, g *fabric.SecurityGroup, public
 	return e
 }
 
+// TCP is the first packet of a TCP connection.
 func TCP(src string, sport uint16, dst string, dport uint16) fabric.Packet {
 	return fabric.Packet{Tuple: flow.MakeTuple(flow.TCP, Addr(src), sport, Addr(dst), dport), Length: 60, TCPFlags: flow.SYN}
 }
 
+// UDP is a datagram.
 func UDP(src string, sport uint16, dst string, dport uint16) fabric.Packet {
 	return fabric.Packet{Tuple: flow.MakeTuple(flow.UDP, Addr(src), sport, Addr(dst), dport), Length: 60}
 }
 
+// Ping is an echo request of the addresses' family.
 func Ping(src, dst string) fabric.Packet {
 	proto, typ := uint8(flow.ICMP), uint16(8)
 	if Addr(src).Is6() {
@@ -137,12 +150,13 @@ func Ping(src, dst string) fabric.Packet {
 	return fabric.Packet{Tuple: flow.MakeTuple(proto, Addr(src), 7, Addr(dst), typ), Length: 84, ICMPType: uint8(typ)}
 }
 
-// midstream is a packet of an established TCP connection.
+// Midstream is a packet of an established TCP connection.
 func Midstream(p fabric.Packet) fabric.Packet {
 	p.TCPFlags = flow.ACK
 	return p
 }
 
+// Sized is the packet with a length of n bytes, from the IP header on.
 func Sized(p fabric.Packet, n int) fabric.Packet {
 	p.Length = n
 	return p
