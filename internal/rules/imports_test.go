@@ -1,0 +1,266 @@
+package rules
+
+import (
+	"fmt"
+	"go/token"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Imports point one way, from the command line down to the packet:
+//
+//	cmd
+//	 └─ ctrl/lab ─── ctrl/check ─ ctrl/scenario ─┐
+//	     ├─ ctrl/compile ────────────────────────┴─ ctrl/vpc
+//	     │    ├─ ctrl/hostnet                       (netlink)
+//	     │    └─ dataplane/fabric ──┐
+//	     ├─ dataplane/engine ───────┼─ dataplane/flow
+//	     │    └─ netdev, packet ────┤
+//	     └─ ebpf/fastpath ──────────┘               (eBPF)
+
+// layer says which of our packages a package may import, and what would be lost if it imported more. A name stands for what lies
+// below it, too.
+type layer struct {
+	pkg string
+	may []string
+	why string
+}
+
+// layers has a row for each package; what lies below a row's package and has no row of its own follows it.
+var layers = []layer{
+	{"cmd", []string{"ctrl", "dataplane/flow"}, "programs wire and print; packets and the kernel are decided below, where tests reach"},
+	{"cmd/vpcbench", []string{"cmd/vpcbench/internal", "ctrl/hostnet/baseline", "ctrl/lab", "ctrl/scenario"},
+		"the bench measures labs from outside, as a user has them"},
+	{"cmd/vpcbench/internal", nil, "loads and statistics know nothing of vpclab, or the comparison would not be fair"},
+
+	{"ctrl/vpc", nil, "the model is values and AWS's rules: whatever else exists may depend on it, so it depends on nothing"},
+	{"ctrl/scenario", []string{"ctrl/vpc", "dataplane/fabric", "dataplane/flow"},
+		"a file becomes a model and checks; of packets it knows the names of hops and reasons, and of labs nothing"},
+	{"ctrl/compile", []string{"ctrl/vpc", "ctrl/hostnet", "dataplane/fabric", "dataplane/flow"},
+		"one model in, one plan out: the lower layers own the types that it fills, and nothing that acts is in reach"},
+	{"ctrl/hostnet", []string{"ctrl/hostnet"}, "the host's state is links and addresses; what they are for is decided above"},
+	{"ctrl/doctor", []string{"ctrl/hostnet"}, "it must be able to say what is wrong where nothing else works"},
+	{"ctrl/check", []string{"ctrl/scenario", "ctrl/vpc", "dataplane/flow"}, "checks see a lab only through the interface that they declare"},
+	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
+		"it is the one place that joins the model, the host, the engine and the fast path"},
+
+	{"dataplane/flow", nil, "the words that Go and eBPF share: everybody imports them"},
+	{"dataplane/flow/internal/genreasons", []string{"dataplane/flow"}, "it writes out the table of reasons and nothing else"},
+	{"dataplane/packet", []string{"dataplane/flow"}, "bytes only: it must be fuzzed and reused without a network"},
+	{"dataplane/netdev", []string{"dataplane/netdev"}, "packets in, packets out; it never looks at what they say"},
+	{"dataplane/fabric", []string{"dataplane/fabric", "dataplane/flow"}, "policy is pure: a walk must be repeatable from its arguments alone"},
+	{"dataplane/engine", []string{"dataplane/fabric", "dataplane/flow", "dataplane/netdev", "dataplane/packet"},
+		"the engine declares the Offloader that it needs, so that it runs without a kernel and the fast path without policy"},
+	{"ebpf/fastpath", []string{"dataplane/flow"}, "the fast path is a cache: policy that it cannot reach it cannot hold"},
+
+	{"scenarios", nil, "scenarios are data; the test that runs them is all there is"},
+	{"internal/rules", nil, "the rules judge the tree and are no part of it"},
+}
+
+// testsMay is what tests import beyond their package's row: twins, references and the layers on top that set a scene.
+var testsMay = map[string][]string{
+	"cmd/vpcbench":     {"ctrl/hostnet", "cmd/vpcbench/internal"},
+	"ctrl/compile":     {"ctrl/scenario"},
+	"dataplane/netdev": {"dataplane/packet"},
+	"ebpf/fastpath":    {"dataplane", "ebpf/fastpath"},
+	"scenarios":        {"ctrl"},
+	"internal/rules":   {"ctrl/scenario"},
+}
+
+// layerOf is the row of a package: its own, or that of the nearest folder above.
+func layerOf(pkg string) (layer, bool) {
+	var found layer
+	for _, l := range layers {
+		if below(pkg, l.pkg) && len(l.pkg) > len(found.pkg) {
+			found = l
+		}
+	}
+	return found, found.pkg != ""
+}
+
+// strangeImports are imports of our own packages against the layers.
+func strangeImports(s source) (findings []string) {
+	l, known := layerOf(s.pkg())
+	if !known {
+		return []string{s.finding(s.file.Package, "package %s has no row in internal/rules: say what it may import of ours, and why", s.pkg())}
+	}
+	may := l.may
+	if s.test {
+		may = append(slices.Clone(may), s.pkg(), l.pkg)
+		for _, pkg := range slices.Sorted(maps.Keys(testsMay)) {
+			if below(s.pkg(), pkg) {
+				may = append(may, testsMay[pkg]...)
+			}
+		}
+	}
+	s.imports(func(path string, at token.Pos) {
+		ours, ok := strings.CutPrefix(path, module+"/")
+		switch {
+		case !ok || below(ours, may...) && !below(ours, "cmd"):
+		case below(ours, "cmd") && !below(s.pkg(), "cmd"):
+			findings = append(findings, s.finding(at, "%s imports %s: nothing imports a program", s.pkg(), ours))
+		case below(ours, "cmd") && below(ours, may...):
+		default:
+			findings = append(findings, s.finding(at, "%s must not import %s: %s", s.pkg(), ours, l.why))
+		}
+	})
+	return findings
+}
+
+// outsider says where something that is not ours may be imported.
+type outsider struct {
+	path  string // an import path; what lies below it follows it
+	in    []string
+	tests []string // where tests import it beyond that; "" is everywhere
+	why   string
+}
+
+// outsiders has a row for each module that we depend on, and for those of the standard library's packages that have a place.
+var outsiders = []outsider{
+	{"github.com/vishvananda", []string{"ctrl/hostnet"}, nil,
+		"what changes the host or a thread's namespace is in one place, so that it can be diffed, stamped and removed"},
+	{"github.com/cilium/ebpf", []string{"ebpf/fastpath", "ctrl/doctor"}, nil, "maps and programs are loaded in one place; the doctor tries out whether that would work"},
+	{"golang.zx2c4.com/wireguard", []string{"dataplane/netdev"}, nil, "its limits and oddities are dealt with once"},
+	{"github.com/google/gopacket", []string{"ctrl/check"}, []string{""}, "the hot path has its own header views; gopacket is for crafted packets, and the tests' independent reference"},
+	{"github.com/gaissmai/bart", []string{"dataplane/fabric", "ctrl/compile"}, nil, "prefixes are looked up in what compile built, and nowhere else"},
+	{"github.com/goccy/go-yaml", []string{"ctrl/scenario"}, nil, "strings and positions end at the parser"},
+	{"github.com/santhosh-tekuri/jsonschema", nil, []string{"ctrl/scenario"}, "we write a schema; only tests read it"},
+	{"github.com/spf13", []string{"cmd"}, nil, "flags are for command lines"},
+	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},
+	{"golang.org/x/text", []string{"cmd"}, nil, "the width of text matters on terminals only"},
+	{"github.com/rogpeppe/go-internal", nil, []string{"cmd"}, "scripts test the command line"},
+	{"golang.org/x/sys", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "dataplane/netdev", "ebpf/fastpath"},
+		[]string{""}, "model, compiler, walk and engine make no system calls"},
+
+	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules"},
+		"we do not shell out: checks run guests' programs, the baseline loads its rules by nft, and tests start themselves anew to kill them"},
+	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ebpf/fastpath"}, []string{""},
+		"addresses are netip's; sockets belong to the edges"},
+	{"os", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/scenario", "dataplane/netdev", "ebpf/fastpath",
+		"dataplane/flow/internal", "dataplane/engine"}, []string{""},
+		"model, compiler and walk do no I/O: values in, values out (the engine needs os.ErrClosed, which devices end with)"},
+	{"syscall", []string{"cmd", "ctrl/check", "ctrl/hostnet", "dataplane/netdev"}, []string{""},
+		"x/sys/unix is what we use; syscall only where the standard library speaks it (os/exec, os/signal, RawConn)"},
+	{"unsafe", []string{"ebpf/fastpath", "cmd/vpcbench/internal/load"}, []string{""}, "memory shared with the kernel, and nothing else"},
+	{"log", []string{"dataplane/flow/internal", "ctrl/check"}, nil,
+		"an error is returned or told to the user once, a dropped packet is a counter; checks only silence the log of net/http"},
+}
+
+// covers says that a row speaks of an import. By net, net is meant, not net/netip or net/http: of the standard library only the package itself is named by a row.
+func (o outsider) covers(path string) bool {
+	if strings.Contains(o.path, ".") {
+		return below(path, o.path)
+	}
+	return path == o.path
+}
+
+// strayImports are imports of others' packages outside their places.
+func strayImports(s source) (findings []string) {
+	if s.generated {
+		return nil
+	}
+	s.imports(func(path string, at token.Pos) {
+		row := slices.IndexFunc(outsiders, func(o outsider) bool { return o.covers(path) })
+		if row < 0 {
+			if host, _, _ := strings.Cut(path, "/"); strings.Contains(host, ".") && !below(path, module) {
+				findings = append(findings, s.finding(at,
+					"%s has no row in internal/rules: a dependency needs its places here, and a sentence in ARCHITECTURE.md", path))
+			}
+			return
+		}
+		o := outsiders[row]
+		if !below(s.pkg(), o.in...) && !(s.test && below(s.pkg(), o.tests...)) {
+			findings = append(findings, s.finding(at, "%s must not import %s: %s", s.pkg(), path, o.why))
+		}
+	})
+	return findings
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, s := range tree(t) {
+		report(t, strangeImports(s))
+	}
+}
+
+func TestEveryImportHasItsPlace(t *testing.T) {
+	for _, s := range tree(t) {
+		report(t, strayImports(s))
+	}
+}
+
+// A row that nothing needs permits what nobody decided.
+func TestNoRowIsLeftOver(t *testing.T) {
+	used := map[string]bool{}
+	pkgs := map[string]bool{}
+	for _, s := range tree(t) {
+		l, _ := layerOf(s.pkg())
+		pkgs[l.pkg] = true
+		s.imports(func(path string, _ token.Pos) {
+			for _, o := range outsiders {
+				used[o.path] = used[o.path] || o.covers(path)
+			}
+		})
+	}
+	for _, l := range layers {
+		if !pkgs[l.pkg] && l.pkg != "cmd" { // the row for a program to come
+			t.Errorf("the layer %s has no package", l.pkg)
+		}
+	}
+	for _, o := range outsiders {
+		if strings.Contains(o.path, ".") && !used[o.path] {
+			t.Errorf("nobody imports %s", o.path)
+		}
+	}
+}
+
+func TestDependenciesAreExplained(t *testing.T) {
+	page := read(t, "ARCHITECTURE.md")
+	direct := regexp.MustCompile(`(?m)^\s+([^\s/]+\.[^\s]+) v[^\s]+$`).FindAllStringSubmatch(read(t, "go.mod"), -1)
+	if len(direct) < 5 {
+		t.Fatalf("go.mod names %d direct dependencies: run go mod tidy", len(direct))
+	}
+	for _, d := range direct {
+		owner := strings.Join(strings.Split(d[1], "/")[:2], "/") // one sentence does for golang.org/x
+		if !strings.Contains(page, owner) {
+			t.Errorf("ARCHITECTURE.md does not say what %s saves us, who keeps it and its licence", d[1])
+		}
+	}
+}
+
+// The rules see what they forbid.
+func TestImportRulesBite(t *testing.T) {
+	for _, row := range []struct{ file, imports, want string }{
+		{"dataplane/engine/x.go", module + "/ctrl/vpc", "dataplane/engine must not import ctrl/vpc: the engine declares the Offloader"},
+		{"dataplane/engine/x_test.go", module + "/ctrl/vpc", "dataplane/engine must not import ctrl/vpc"},
+		{"dataplane/fabric/x.go", module + "/ebpf/fastpath", "dataplane/fabric must not import ebpf/fastpath: policy is pure"},
+		{"ebpf/fastpath/x.go", module + "/dataplane/fabric", "ebpf/fastpath must not import dataplane/fabric: the fast path is a cache"},
+		{"ctrl/vpc/x.go", module + "/dataplane/flow", "ctrl/vpc must not import dataplane/flow: the model is values"},
+		{"ctrl/scenario/x.go", module + "/ctrl/lab", "ctrl/scenario must not import ctrl/lab: a file becomes a model"},
+		{"ctrl/lab/x.go", module + "/cmd/vpclab", "ctrl/lab imports cmd/vpclab: nothing imports a program"},
+		{"ctrl/lab/x_test.go", module + "/cmd/vpclab", "nothing imports a program"},
+		{"cmd/vpclab/x.go", module + "/dataplane/engine", "cmd/vpclab must not import dataplane/engine: programs wire and print"},
+		{"ctrl/newcomer/x.go", "fmt", "package ctrl/newcomer has no row in internal/rules"},
+		{"ctrl/lab/x.go", "github.com/vishvananda/netlink", "ctrl/lab must not import github.com/vishvananda/netlink: what changes the host"},
+		{"ctrl/lab/x_test.go", "github.com/vishvananda/netlink/nl", "ctrl/lab must not import github.com/vishvananda/netlink/nl"},
+		{"dataplane/engine/x.go", "github.com/google/gopacket/layers", "dataplane/engine must not import github.com/google/gopacket/layers"},
+		{"ctrl/lab/x.go", "os/exec", "ctrl/lab must not import os/exec: we do not shell out"},
+		{"dataplane/fabric/x.go", "net", "dataplane/fabric must not import net: addresses are netip's"},
+		{"ctrl/lab/x.go", "example.com/leftpad", "example.com/leftpad has no row in internal/rules"},
+		{"dataplane/engine/x_test.go", "github.com/google/gopacket/layers", ""},
+		{"dataplane/fabric/x.go", "net/netip", ""},
+		{"ctrl/hostnet/baseline/x.go", "github.com/vishvananda/netlink", ""},
+		{"ctrl/lab/x.go", module + "/ebpf/fastpath", ""},
+	} {
+		s, err := parse(row.file, fmt.Appendf(nil, "package p\nimport _ %q\n", row.imports))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(append(strangeImports(s), strayImports(s)...), "\n")
+		if row.want == "" && got != "" || !strings.Contains(got, row.want) {
+			t.Errorf("%s importing %s: got %q, want %q", row.file, row.imports, got, row.want)
+		}
+	}
+}
