@@ -16,6 +16,7 @@ type (
 	ACLID           string
 	InstanceID      string
 	ENIID           string
+	NATGatewayID    string
 )
 
 // NewID derives an identifier from where its resource is, so that it is the same at every run: the prefix and the first 17 hex

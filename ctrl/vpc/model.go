@@ -1,14 +1,18 @@
 package vpc
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Model is everything one lab declares. References between resources are names; Complete checks that each leads somewhere.
 type Model struct {
-	Name    string // the lab's
-	Region  string
-	Account string // 12 digits
-	VPCs    []*VPC // in file order, as all lists here
-	Hosts   []*Host
+	Name     string // the lab's
+	Region   string
+	Account  string // 12 digits
+	VPCs     []*VPC // in file order, as all lists here
+	Hosts    []*Host
+	Tracking Tracking
 	// Elastic are the public IPv4 addresses allocated to the account, in use or not.
 	Elastic []netip.Addr
 	// Removed are the resources that changes have taken away, as references from the lab: "app", "app/igw", "app/instance.web",
@@ -26,12 +30,16 @@ type VPC struct {
 	DNSSupport      bool
 	DNSHostnames    bool
 	InternetGateway bool
-	Subnets         []*Subnet
-	RouteTables     []*RouteTable // the main table first
-	ACLs            []*ACL        // the default ACL first
-	PrefixLists     []*PrefixList
-	SecurityGroups  []*SecurityGroup // the default group first
-	Instances       []*Instance
+	// EdgeRoutes is the route table associated with the internet gateway; nil without one.
+	EdgeRoutes        []Route
+	EgressOnlyGateway bool
+	NATGateways       []*NATGateway
+	Subnets           []*Subnet
+	RouteTables       []*RouteTable // the main table first
+	ACLs              []*ACL        // the default ACL first
+	PrefixLists       []*PrefixList
+	SecurityGroups    []*SecurityGroup // the default group first
+	Instances         []*Instance
 }
 
 // Subnet is one subnet; it lies in one availability zone and has one route table and one ACL.
@@ -91,6 +99,8 @@ const (
 	TargetInternetGateway TargetKind = "igw"
 	TargetInstance        TargetKind = "instance" // its primary interface
 	TargetENI             TargetKind = "eni"
+	TargetNATGateway      TargetKind = "nat"
+	TargetEgressOnly      TargetKind = "eigw"
 	TargetBlackhole       TargetKind = "blackhole" // a route whose target was deleted
 )
 
@@ -186,6 +196,33 @@ type ENI struct {
 	PublicDrawn     bool       // Public was drawn, not named by the file; set by Complete
 	Groups          []GroupRef
 	SourceDestCheck bool
+}
+
+// NATGateway is a zonal NAT gateway: an interface of its subnet without security groups.
+type NATGateway struct {
+	Name   string
+	ID     NATGatewayID
+	ENIID  ENIID
+	Subnet string
+	// Private: it has no public addresses, and what it sends keeps its private address.
+	Private bool
+	// Addresses has the primary first, and up to seven secondary ones (VPC user guide, NAT gateway basics).
+	Addresses []NATAddress
+}
+
+// NATAddress is a private IPv4 address of a NAT gateway, with the elastic address that the internet gateway gives it.
+type NATAddress struct {
+	IP          netip.Addr // Complete fills it in when the file names none
+	Public      netip.Addr // invalid for a private gateway
+	AutoPublic  bool       // `eip: auto`
+	PublicDrawn bool       // Public was drawn, not named by the file; set by Complete
+}
+
+// Tracking is how long idle connections are tracked; zero fields mean AWS's defaults (EC2 user guide, idle connection tracking timeout).
+type Tracking struct {
+	TCPEstablished time.Duration // 60 s to 432000 s
+	UDPStream      time.Duration // 60 s to 180 s
+	UDP            time.Duration // 30 s to 60 s
 }
 
 // Listener is one built-in listener of an instance or host.

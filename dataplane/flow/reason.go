@@ -24,6 +24,8 @@ const (
 	MalformedPacket
 	InvalidSource
 	FragmentUnsupported
+	FragmentIncomplete
+	FragmentOverlap
 	MTUExceeded
 	TTLExpired
 
@@ -38,6 +40,7 @@ const (
 	BlackholeRoute
 	UnknownDestination
 	ServiceUnavailable
+	RouteLoop
 
 	// The internet gateway and the internet.
 	IGWNoPublicIPEgress
@@ -47,6 +50,18 @@ const (
 	IGWSourceRFC1918
 	IGWSourceRFC6598
 	GatewaySpoofed
+	IngressRedirection
+	IngressNoPublicIP
+
+	// The NAT gateway and the egress-only internet gateway.
+	NATSourceNotInVPC
+	NATProtocol
+	NATFragment
+	NATPortExhausted
+	NATIdle
+	NATInbound
+	EIGWInbound
+	EIGWFamily
 
 	// vpclab's own limits.
 	UpcallQueueFull
@@ -87,6 +102,8 @@ var reasons = [...]ReasonInfo{
 	{MalformedPacket, "MALFORMED_PACKET", "A header of the packet contradicts its length or its version, or an ICMP error quotes no readable packet.", ours},
 	{InvalidSource, "INVALID_SOURCE_ADDRESS", "The source is unspecified, loopback, multicast or broadcast.", "RFC 1122 section 3.2.1.3, RFC 4291"},
 	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "This version does not carry IP fragments.", ours},
+	{FragmentIncomplete, "FRAGMENT_INCOMPLETE", "The fragment's first fragment did not come in time, or too many fragments were waiting.", ours},
+	{FragmentOverlap, "FRAGMENT_OVERLAP", "The fragment overlaps another one of its packet, or lies beyond the largest packet.", "RFC 5722, RFC 1858"},
 	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the path's MTU: 9001 bytes within a VPC, 1500 at an internet gateway.", "EC2 user guide, network MTU"},
 	{TTLExpired, "TTL_EXPIRED", "The packet's TTL or hop limit is zero.", "RFC 791, RFC 8200"},
 
@@ -99,6 +116,7 @@ var reasons = [...]ReasonInfo{
 	{BlackholeRoute, "BAD_STATE_ROUTE", "The most specific route's target is gone (state blackhole); no shorter route is tried.", reachabilityAnalyzer},
 	{UnknownDestination, "UNKNOWN_DESTINATION", "No network interface has the destination address.", reachabilityAnalyzer},
 	{ServiceUnavailable, "VPC_SERVICE_UNAVAILABLE", "The destination is a VPC service or router address that does not answer in this lab.", ours},
+	{RouteLoop, "ROUTE_LOOP", "The packet passed too many gateways: routes lead in a circle.", ours},
 
 	{IGWNoPublicIPEgress, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "The source has no public IPv4 address, so the internet gateway cannot send the packet.", reachabilityAnalyzer},
 	{IGWNoPrivateIPIngress, "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", "The public address is mapped to no private address.", reachabilityAnalyzer},
@@ -107,6 +125,17 @@ var reasons = [...]ReasonInfo{
 	{IGWSourceRFC1918, "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", "An internet gateway does not accept packets from private (RFC 1918) addresses.", reachabilityAnalyzer},
 	{IGWSourceRFC6598, "IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", "An internet gateway does not accept packets from 100.64.0.0/10.", reachabilityAnalyzer},
 	{GatewaySpoofed, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "The source address does not belong to who sent the packet.", reachabilityAnalyzer},
+	{IngressRedirection, "INGRESS_RTB_TRAFFIC_REDIRECTION", "The internet gateway's route table redirects what comes back, so the packet cannot leave by the gateway directly.", reachabilityAnalyzer},
+	{IngressNoPublicIP, "INGRESS_RTB_NO_PUBLIC_IP", "The internet gateway's route table leads to an interface without a public address.", reachabilityAnalyzer},
+
+	{NATSourceNotInVPC, "NGW_REQUIRES_SOURCE_IN_VPC", "A NAT gateway serves interfaces of its own VPC only.", reachabilityAnalyzer},
+	{NATProtocol, "PROTOCOL_RESTRICTION", "A NAT gateway carries TCP, UDP and ICMP only.", reachabilityAnalyzer},
+	{NATFragment, "NAT_FRAGMENT_UNSUPPORTED", "A NAT gateway carries fragments of UDP only.", "VPC user guide, NAT device comparison"},
+	{NATPortExhausted, "NAT_PORT_EXHAUSTED", "All 55,000 ports of each of the NAT gateway's addresses are in use for this destination (ErrorPortAllocation).", "VPC user guide, NAT gateways"},
+	{NATIdle, "NAT_IDLE_TIMEOUT", "The NAT gateway has forgotten the connection (350 s without a packet) and answers with RST.", "VPC user guide, NAT gateways"},
+	{NATInbound, "NAT_INBOUND", "A NAT gateway accepts no connections from outside.", ours},
+	{EIGWInbound, "EIGW_INBOUND", "An egress-only internet gateway lets nothing in but answers.", ours},
+	{EIGWFamily, "EIGW_IPV4_UNSUPPORTED", "An egress-only internet gateway carries IPv6 only.", "VPC user guide, egress-only internet gateways"},
 
 	{UpcallQueueFull, "UPCALL_QUEUE_FULL", "The queue to the engine was full.", ours},
 	{FlowTableFull, "FLOW_TABLE_FULL", "The engine tracks as many flows as it may.", "EC2 user guide, conntrack_allowance_exceeded"},
