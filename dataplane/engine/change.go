@@ -48,6 +48,7 @@ func (e *Engine) review(r *record) {
 	held := r.installed != 0
 	p := r.packet()
 	e.net.Walk(p, from, e, &e.path)
+	e.nat.keepFresh(e.path.Verdict == flow.Deliver)
 	if e.path.Verdict != flow.Deliver {
 		e.evict(r)
 		r.entry.Domains = [2]flow.Domain{}

@@ -23,13 +23,16 @@ type Config struct {
 	Memory  flow.Memory
 	Offload Offloader // nil: every packet is decided here
 	Rate    float64   // lab time per real time; 0: lab time stands still
+	// Timeouts are the idle limits of tracked connections by protocol; nil means flow.DefaultTimeouts.
+	Timeouts func(protocol uint8) flow.Timeouts
 }
 
 // Engine is the slow path and the owner of all connection state. Its methods may be called from any goroutine; times are monotonic
 // nanoseconds and must not run backwards.
 type Engine struct {
-	offload Offloader
-	rate    float64
+	offload  Offloader
+	rate     float64
+	timeouts func(protocol uint8) flow.Timeouts
 
 	mu        sync.Mutex
 	net       *fabric.Network
@@ -38,6 +41,7 @@ type Engine struct {
 	records   roster[record]
 	tracks    map[trackKey]*track
 	tracking  roster[track]
+	nat       translations
 	pairs     slotPairs
 	halves    map[uint32]half
 	delivered map[uint32]Count // by sender, of flows that are gone and of packets that are no flow
@@ -69,9 +73,13 @@ func New(c Config) (*Engine, error) {
 		records:   roster[record]{at: func(r *record) *int { return &r.position }},
 		tracks:    map[trackKey]*track{},
 		tracking:  roster[track]{at: func(t *track) *int { return &t.position }},
+		nat:       newTranslations(),
 		pairs:     newSlotPairs(len(c.Memory.Slots)),
 		halves:    map[uint32]half{},
 		delivered: map[uint32]Count{},
+	}
+	if e.timeouts = c.Timeouts; e.timeouts == nil {
+		e.timeouts = flow.DefaultTimeouts
 	}
 	return e, e.publishGenerations()
 }
@@ -194,6 +202,7 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 	if r == nil && e.worthKeeping(path) {
 		r, _ = e.newRecord(key, e.now)
 	}
+	e.nat.keepFresh(r != nil && path.Verdict == flow.Deliver)
 	if r == nil {
 		if path.Verdict == flow.Deliver {
 			path.Verdict, path.Reason = flow.Drop, flow.FlowTableFull
@@ -210,10 +219,10 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 }
 
 // worthKeeping reports whether a flow gets a record. Refusals do not when room is scarce, so that a flood of them does not keep wanted
-// connections out, nor when they depend on the size of the one packet.
+// connections out, nor when they depend on the size of the one packet or are answered.
 func (e *Engine) worthKeeping(path *fabric.Path) bool {
 	if path.Verdict == flow.Drop {
-		return path.Reason != flow.MTUExceeded && !e.pairs.scarce()
+		return path.Reason != flow.MTUExceeded && path.Reason != flow.NATIdle && !e.pairs.scarce()
 	}
 	return len(e.tracks)+len(path.Taps()) <= len(e.mem.Slots)
 }
@@ -228,16 +237,29 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
 		Domains: path.Domains, Rewrite: path.Rewrite,
 	}
-	if path.Verdict == flow.Drop {
-		r.entry.Expires = e.now + int64(dropTTL)
-	} else if e.rate > 0 {
-		for i, limit := range flow.DefaultTimeouts(r.key.Protocol) {
-			r.entry.Idle[i] = time.Duration(float64(limit) / e.rate)
-		}
-	}
 	for i := range path.Taps() {
 		e.remember(&path.Taps()[i], r, p)
 	}
+	if path.Verdict == flow.Drop {
+		r.entry.Expires = e.now + int64(dropTTL)
+		return
+	}
+	for i, limit := range e.limitsOf(r) {
+		if e.rate > 0 {
+			r.entry.Idle[i] = time.Duration(float64(limit) / e.rate)
+		}
+	}
+}
+
+// limitsOf are a flow's idle limits: the shortest of those where it is tracked.
+func (e *Engine) limitsOf(r *record) flow.Timeouts {
+	limits := e.timeouts(r.key.Protocol)
+	for _, t := range r.tracks {
+		for i := range limits {
+			limits[i] = min(limits[i], t.limits[i])
+		}
+	}
+	return limits
 }
 
 // predict walks the answer to a delivered flow before it comes, so that it finds its entry. A refused answer is only noted: when it
@@ -253,6 +275,7 @@ func (e *Engine) predict(r *record) {
 	}
 	p := reply.packet()
 	e.net.Walk(p, out, e, &e.path)
+	e.nat.keepFresh(e.path.Verdict == flow.Deliver)
 	if e.path.Verdict == flow.Deliver {
 		e.decideRecord(reply, &p)
 	}
@@ -316,6 +339,7 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 		p.Error, p.Quoted = true, quoted.Tuple
 	}
 	e.net.Walk(p, att, e, &e.path)
+	e.nat.keepFresh(false)
 	if e.path.Verdict == flow.Drop {
 		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: conversation(&p)}, &e.path)
 		e.countDrop(att.Index, e.path.Reason, info.Length)

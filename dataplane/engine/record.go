@@ -175,7 +175,7 @@ func (e *Engine) expired(r *record, now int64) bool {
 	own, peer := e.mem.Slots[r.slot].Read(), e.mem.Slots[r.slot^1].Read()
 	state := flow.StateOf(r.key.Protocol, own, peer)
 	idle := r.idle.since(int64(max(own.Last, peer.Last)), now, e.rate)
-	return idle > flow.DefaultTimeouts(r.key.Protocol)[state]
+	return idle > e.timeouts(r.key.Protocol)[state]
 }
 
 // tuple is a packet of the flow for a walk that no packet caused: one in the middle of its connection.

@@ -54,6 +54,7 @@ func isAnswer(t flow.Tuple) bool {
 type track struct {
 	key      trackKey
 	origin   fabric.Direction // of the connection's first packet
+	limits   flow.Timeouts
 	tracked  bool
 	gone     bool             // no longer in the table; its flows must be walked again
 	flows    [2][]*record     // by direction, the flows that pass the interface
@@ -128,7 +129,7 @@ func (e *Engine) alive(t *track) bool {
 		return false
 	}
 	state, idle := t.state(e.mem, e.now, e.rate)
-	if idle <= flow.DefaultTimeouts(t.key.protocol)[state] {
+	if idle <= t.limits[state] {
 		return true
 	}
 	e.untrack(t)
@@ -138,6 +139,7 @@ func (e *Engine) alive(t *track) bool {
 // untrack ends a track. Its flows find out when they are next checked.
 func (e *Engine) untrack(t *track) {
 	t.gone = true
+	e.nat.end(t.key)
 	e.tracking.remove(t)
 	delete(e.tracks, t.key)
 	for d := range t.flows {
@@ -181,6 +183,14 @@ func (e *Engine) begins(t *track, d fabric.Direction, p *fabric.Packet) bool {
 	return d != t.origin || state != flow.Opening
 }
 
+// limits are the idle limits of a connection at an interface or gateway.
+func (e *Engine) limits(at *fabric.ENI, proto uint8) flow.Timeouts {
+	if at.NAT != nil {
+		return flow.Timeouts{natIdleSeconds * time.Second, natIdleSeconds * time.Second, natClosingSeconds * time.Second}
+	}
+	return e.timeouts(proto)
+}
+
 // remember does at an interface what the walk noted there.
 func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
 	if !tap.Accept {
@@ -196,7 +206,7 @@ func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
 		if tap.Note == fabric.NothingNew || r.entry.Verdict == flow.Drop && len(e.tracks) > len(e.mem.Slots)*3/4 {
 			return
 		}
-		t = &track{key: key, origin: tap.Direction, idle: idleness{last: e.now}}
+		t = &track{key: key, origin: tap.Direction, limits: e.limits(tap.ENI, key.protocol), idle: idleness{last: e.now}}
 		e.tracks[key] = t
 		e.tracking.add(t)
 	}

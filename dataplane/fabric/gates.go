@@ -10,7 +10,7 @@ func (w *walk) groups(e *ENI, d Direction) (Note, bool) {
 	if d == Ingress {
 		hop.Kind = HopSGIn
 	}
-	memory := w.tracker.Recall(e, d, &w.packet)
+	memory := w.state.Recall(e, d, &w.packet)
 	if memory == Tracked {
 		hop.Tracked = true
 		w.hop(hop)

@@ -39,6 +39,10 @@ type VPC struct {
 	CIDRs      []netip.Prefix // IPv4 and IPv6
 	Resolver   netip.Addr     // the primary CIDR's base plus two
 	HasIGW     bool
+	// EdgeRoutes is the internet gateway's own route table; nil without one.
+	EdgeRoutes *RouteTable
+	// EgressOnly stands for the egress-only internet gateway where connections are remembered; nil without one.
+	EgressOnly *ENI
 	ENIs       map[netip.Addr]*ENI // by every private IPv4 and IPv6 address
 }
 
@@ -69,6 +73,13 @@ type ENI struct {
 	Public          map[netip.Addr]netip.Addr
 	Groups          []*SecurityGroup
 	SourceDestCheck bool
+	NAT             *NAT // of a NAT gateway's interface, which has no groups
+}
+
+// NAT is what a NAT gateway's interface translates to.
+type NAT struct {
+	Private bool
+	Addrs   []netip.Addr // its private IPv4 addresses, the primary first
 }
 
 // Owns reports whether addr is one of the interface's private addresses.
@@ -104,7 +115,7 @@ type Internet struct {
 
 	Hosts  map[netip.Addr]*Host
 	Public map[netip.Addr]PublicAddress // public IPv4 addresses in use
-	IPv6   *bart.Table[*VPC]            // the IPv6 space of VPCs that have an internet gateway
+	IPv6   *bart.Table[*VPC]            // the IPv6 space of VPCs that have an internet or egress-only gateway
 	// Elastic are the public addresses that belong to the lab's account, mapped or not.
 	Elastic map[netip.Addr]bool
 	Pool    netip.Prefix // from which public addresses are drawn
@@ -133,6 +144,8 @@ const (
 	ToLocal TargetKind = 1 + iota
 	ToInternetGateway
 	ToENI
+	ToNATGateway
+	ToEgressOnly
 	ToBlackhole
 )
 
@@ -140,7 +153,7 @@ const (
 type Route struct {
 	Prefix netip.Prefix
 	Kind   TargetKind
-	ENI    *ENI   // of ToENI
+	ENI    *ENI   // of ToENI and ToNATGateway
 	Text   string // "10.0.0.0/16 -> local", for hops
 }
 

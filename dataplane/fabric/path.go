@@ -13,6 +13,8 @@ type Packet struct {
 	Tuple              flow.Tuple
 	Length             int   // IP packet length in bytes
 	TCPFlags           uint8 // of a TCP packet
+	MayFragment        bool  // IPv4 without DF: a gateway cuts it to its MTU
+	Fragment           bool  // the first fragment, which stands for all of its packet
 	ICMPType, ICMPCode uint8 // of an ICMP or ICMPv6 packet
 	// Quoted is the packet that an ICMP error quotes; Error says whether there is one.
 	Error  bool
@@ -51,17 +53,34 @@ const (
 	UntrackedReply                 // it is known, not tracked; the packet answers
 )
 
-// Tracker answers what the security groups of an interface remember of the connection that a packet belongs to, as the packet is
-// when it passes the interface.
-type Tracker interface {
+// State is what interfaces and gateways remember of connections. Packets are handed to it as they are when they pass.
+type State interface {
+	// Recall answers what the security groups of an interface, or an egress-only gateway, remember of the connection.
 	Recall(eni *ENI, d Direction, p *Packet) Memory
+	// Translate finds the address and port under which a NAT gateway sends a packet from inside, and begins a translation if there is
+	// none; for an ICMP error, those of the connection that it quotes. A reason other than None says why there is none.
+	Translate(gateway *ENI, p *Packet) (netip.AddrPort, flow.Reason)
+	// Restore finds for whom inside a packet is that came to a NAT gateway's own address; false if nobody is.
+	Restore(gateway *ENI, p *Packet) (netip.AddrPort, bool)
 }
 
-// Forgetful is a Tracker that remembers nothing: every packet is judged as the first of its connection.
+// Forgetful is a State that remembers nothing: every packet is judged as the first of its connection, and a NAT gateway gives out its
+// first port.
 type Forgetful struct{}
 
-// Recall implements Tracker.
+// FirstNATPort is the lowest port that a NAT gateway uses (VPC user guide, NAT gateway basics).
+const FirstNATPort = 1024
+
+// Recall implements State.
 func (Forgetful) Recall(*ENI, Direction, *Packet) Memory { return Unknown }
+
+// Translate implements State.
+func (Forgetful) Translate(gateway *ENI, _ *Packet) (netip.AddrPort, flow.Reason) {
+	return netip.AddrPortFrom(gateway.NAT.Addrs[0], FirstNATPort), flow.None
+}
+
+// Restore implements State.
+func (Forgetful) Restore(*ENI, *Packet) (netip.AddrPort, bool) { return netip.AddrPort{}, false }
 
 // Note is what an interface has to remember after the packet passed its groups.
 type Note uint8
@@ -73,7 +92,8 @@ const (
 	BeginUntracked
 )
 
-// Tap is one interface that the packet passed or was refused at, which is also one line of that interface's flow log.
+// Tap is one interface that the packet passed or was refused at, which is also one line of that interface's flow log, or an
+// egress-only gateway that remembers it.
 type Tap struct {
 	ENI         *ENI
 	Direction   Direction
@@ -81,6 +101,14 @@ type Tap struct {
 	Accept      bool       // false: its groups or its subnet's ACL refused the packet (REJECT)
 	TrafficPath uint8      // flow-log field traffic-path; 0 when it does not apply
 	Note        Note
+}
+
+// track makes a new connection a tracked one: through some gateways AWS tracks whatever the rules (EC2 user guide, automatically
+// tracked connections).
+func (t *Tap) track() {
+	if t.Note == BeginUntracked {
+		t.Note = BeginTracked
+	}
 }
 
 // The traffic-path values in use (VPC user guide, flow log records).
@@ -100,6 +128,8 @@ const (
 	HopSGOut
 	HopACLOut
 	HopRoute
+	HopNAT
+	HopEIGW
 	HopIGWOut
 	HopInternet
 	HopIGWIn
@@ -109,7 +139,7 @@ const (
 	HopDeliver
 )
 
-var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "igw", "internet", "igw", "acl-in",
+var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "", "eigw", "igw", "internet", "igw", "acl-in",
 	"dest-check", "sg-in", "deliver"}
 
 // Door is the station in front of the walk: the eBPF program at the interface.
@@ -121,6 +151,7 @@ func Stations() (stations, places []string) {
 	stations = []string{Door}
 	for k, name := range hopNames {
 		switch h := (Hop{Kind: HopKind(k)}); {
+		case h.Kind == HopNAT: // called by the gateway's name
 		case h.At() != name:
 			stations = append(stations, name)
 		case !slices.Contains(places, name):
@@ -147,8 +178,10 @@ type Hop struct {
 // At names the hop as `at:` does: "web/sg-in", "igw".
 func (h *Hop) At() string {
 	switch h.Kind {
-	case HopIGWOut, HopIGWIn, HopInternet:
+	case HopIGWOut, HopIGWIn, HopInternet, HopEIGW:
 		return hopNames[h.Kind]
+	case HopNAT:
+		return h.Where
 	}
 	return h.Where + "/" + hopNames[h.Kind]
 }
@@ -195,7 +228,12 @@ func (h *Hop) detail() string {
 			return fmt.Sprintf("same subnet (%s), nobody has %s", h.Subnet.Name, h.Tuple.DstAddr())
 		}
 		return fmt.Sprintf("table %s, nothing matches %s", h.Subnet.Routes.Name, h.Tuple.DstAddr())
-	case HopIGWOut, HopIGWIn, HopInternet:
+	case HopIGWIn:
+		if h.Route != nil {
+			return "edge table, " + h.Route.Text
+		}
+		return h.Tuple.String()
+	case HopNAT, HopEIGW, HopIGWOut, HopInternet:
 		return h.Tuple.String()
 	}
 	return ""

@@ -6,20 +6,18 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// The largest IP packets, in bytes, within a VPC and across an internet gateway (EC2 user guide, network MTU).
+// The largest IP packets, in bytes, within a VPC and across its gateways (EC2 user guide, network MTU; VPC user guide, NAT gateways).
 const (
 	VPCMTU             = 9001
+	NATGatewayMTU      = 8500
 	InternetGatewayMTU = 1500
 )
 
 // Walk carries one packet through the network as AWS would and writes what happened to path. It starts at the attachment that
 // sent the packet and ends where the packet is delivered or dropped.
-func (n *Network) Walk(p Packet, from *Attachment, tracker Tracker, path *Path) {
-	path.numHops, path.numTaps = 0, 0
-	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, VPCMTU
-	path.Domains = [2]flow.Domain{}
-	w := &path.walk
-	*w = walk{net: n, packet: p, tracker: tracker, path: path, sender: from.ENI}
+func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
+	w := n.begin(p, state, path)
+	w.sender = from.ENI
 	w.hop(Hop{Kind: HopSend, Where: from.Name()})
 	switch {
 	case from.Host != nil:
@@ -31,10 +29,35 @@ func (n *Network) Walk(p Packet, from *Attachment, tracker Tracker, path *Path) 
 		w.domain(from.ENI.Subnet.VPC.Index, from.ENI.Subnet.VPC.Generation)
 		w.leave(from.ENI)
 	}
+	w.finish(&p)
+}
+
+// begin makes a path ready for a walk.
+func (n *Network) begin(p Packet, state State, path *Path) *walk {
+	path.numHops, path.numTaps = 0, 0
+	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, VPCMTU
+	path.Domains = [2]flow.Domain{}
+	path.walk = walk{net: n, packet: p, state: state, path: path}
+	return &path.walk
+}
+
+// finish writes what became of the packet.
+func (w *walk) finish(sent *Packet) {
+	path := w.path
 	path.Tuple = w.packet.Tuple
-	path.Rewrite = rewriteBetween(p.Tuple, w.packet.Tuple)
-	path.Quote = rewriteBetween(p.Quoted, w.packet.Quoted)
+	path.Rewrite = rewriteBetween(sent.Tuple, w.packet.Tuple)
+	path.Quote = rewriteBetween(sent.Quoted, w.packet.Quoted)
 	*w = walk{}
+}
+
+// WalkFromRouter carries a packet that the VPC's router itself sends to an interface: an ICMP error about what the interface sent.
+// The subnet's ACL and the interface's groups judge it.
+func (n *Network) WalkFromRouter(p Packet, to *ENI, state State, path *Path) {
+	w := n.begin(p, state, path)
+	w.hop(Hop{Kind: HopSend, Where: "router"})
+	w.domain(to.Subnet.VPC.Index, to.Subnet.VPC.Generation)
+	w.arrive(to, true)
+	w.finish(&p)
 }
 
 // Refuse writes the path of a packet that is dropped where it was sent, before any rule.
@@ -46,11 +69,12 @@ func (n *Network) Refuse(t flow.Tuple, from *Attachment, r flow.Reason, path *Pa
 
 // walk is one packet on its way. Its stages either end the path or call the next stage.
 type walk struct {
-	net     *Network
-	packet  Packet // as it is now, after the translations so far
-	tracker Tracker
-	path    *Path
-	sender  *ENI // who really sent it; nil for an internet host
+	net    *Network
+	packet Packet // as it is now, after the translations so far
+	state  State
+	path   *Path
+	sender *ENI // who really sent it; nil for an internet host
+	passed int  // gateways
 }
 
 func (w *walk) src() netip.Addr { return w.packet.Tuple.SrcAddr() }
@@ -99,6 +123,10 @@ func (w *walk) domain(index, generation uint32) {
 
 // leave is a packet that goes out of an interface: services, source check, groups, then its own subnet or the router.
 func (w *walk) leave(e *ENI) {
+	if e.NAT != nil {
+		w.depart(e, NothingNew)
+		return
+	}
 	if w.toService(e.Subnet) {
 		w.drop(Hop{Kind: HopService, Where: e.Name}, flow.ServiceUnavailable)
 		return
@@ -116,17 +144,22 @@ func (w *walk) leave(e *ENI) {
 		w.tap(e, Egress, false, NothingNew)
 		return
 	}
+	w.depart(e, note)
+}
+
+// depart is a packet that its interface let go: its own subnet at layer 2, or the ACL and the router. A NAT gateway departs here,
+// too.
+func (w *walk) depart(e *ENI, note Note) {
 	if e.Subnet.Contains(w.dst()) {
 		w.tap(e, Egress, true, note).TrafficPath = PathSameVPC
 		w.sameSubnet(e)
 		return
 	}
-	ok = w.acl(e, Egress)
+	ok := w.acl(e, Egress)
 	tap := w.tap(e, Egress, ok, note)
-	if !ok {
-		return
+	if ok {
+		w.route(e, tap)
 	}
-	w.route(e, tap)
 }
 
 // toService reports whether the destination is answered by the VPC itself: link-local services, the resolver, the router.
@@ -177,6 +210,16 @@ func (w *walk) route(e *ENI, tap *Tap) {
 		tap.TrafficPath = PathSameVPC
 		w.hop(hop)
 		w.arrive(r.ENI, r.ENI.Subnet != s)
+	case ToNATGateway:
+		tap.TrafficPath = PathSameVPC
+		tap.track()
+		w.hop(hop)
+		w.translate(r.ENI, r.ENI.Subnet != s)
+	case ToEgressOnly:
+		tap.TrafficPath = PathInternetGateway
+		tap.track()
+		w.hop(hop)
+		w.egressOnly(s.VPC)
 	case ToInternetGateway:
 		tap.TrafficPath = PathInternetGateway
 		w.hop(hop)
@@ -190,6 +233,10 @@ func (w *walk) route(e *ENI, tap *Tap) {
 // internet gateways).
 func (w *walk) leaveVPC(v *VPC) {
 	hop := Hop{Kind: HopIGWOut}
+	if w.redirected(v, w.src()) {
+		w.drop(hop, flow.IngressRedirection)
+		return
+	}
 	owner := v.ENIs[w.src()]
 	if w.packet.Tuple.Family == 6 {
 		if owner == nil {
@@ -215,21 +262,154 @@ func (w *walk) leaveVPC(v *VPC) {
 		}
 		w.publish(v, public)
 	}
-	if !w.fits(hop) {
+	if !w.fits(hop, InternetGatewayMTU) {
 		return
 	}
 	w.hop(hop)
 	w.internet(true)
 }
 
-// fits notes the gateway's MTU and drops what is larger.
-func (w *walk) fits(hop Hop) bool {
-	w.path.MTU = InternetGatewayMTU
-	if w.packet.Length > InternetGatewayMTU {
+// redirected reports whether the internet gateway's route table sends what comes for an address to another interface than the one that
+// sends the packet: then connections would pass the appliance one way only, which AWS refuses.
+func (w *walk) redirected(v *VPC, a netip.Addr) bool {
+	if v.EdgeRoutes == nil {
+		return false
+	}
+	r, ok := v.EdgeRoutes.Routes.Lookup(a)
+	return ok && r.Kind == ToENI && r.ENI != w.sender
+}
+
+// fits notes a gateway's MTU and drops what is larger and may not be cut.
+func (w *walk) fits(hop Hop, mtu uint16) bool {
+	w.path.MTU = min(w.path.MTU, mtu)
+	if w.packet.Length > int(mtu) && !w.packet.MayFragment {
 		w.drop(hop, flow.MTUExceeded)
 		return false
 	}
 	return true
+}
+
+// maxGateways bounds how many gateways a packet passes: more is a circle.
+const maxGateways = 4
+
+func (w *walk) circle(hop Hop) bool {
+	w.passed++
+	if w.passed > maxGateways {
+		w.drop(hop, flow.RouteLoop)
+		return true
+	}
+	return false
+}
+
+// translate is a NAT gateway for what comes from inside: into its subnet, another source, and out again under its own subnet's ACL
+// and route table (VPC user guide, NAT gateways).
+func (w *walk) translate(g *ENI, crossed bool) {
+	if crossed && !w.acl(g, Ingress) {
+		w.tap(g, Ingress, false, NothingNew)
+		return
+	}
+	hop := Hop{Kind: HopNAT, Where: g.Name}
+	if w.circle(hop) {
+		return
+	}
+	reason := w.admit(g)
+	var to netip.AddrPort
+	if reason == flow.None {
+		to, reason = w.state.Translate(g, &w.packet)
+	}
+	if reason != flow.None {
+		w.tap(g, Ingress, true, NothingNew)
+		w.drop(hop, reason)
+		return
+	}
+	w.tap(g, Ingress, true, BeginTracked)
+	if w.packet.Error {
+		w.packet.Tuple.Src = to.Addr().As16()
+		setDestination(&w.packet.Quoted, to)
+	} else {
+		setSource(&w.packet.Tuple, to)
+	}
+	if w.fits(hop, NATGatewayMTU) {
+		w.hop(hop)
+		w.depart(g, NothingNew)
+	}
+}
+
+// setSource gives a packet another sending end; an ICMP echo's identifier is its sender's port, whichever way it goes.
+func setSource(t *flow.Tuple, to netip.AddrPort) {
+	t.Src, t.SrcPort = to.Addr().As16(), to.Port()
+}
+
+func setDestination(t *flow.Tuple, to netip.AddrPort) {
+	t.Dst = to.Addr().As16()
+	if t.Protocol == flow.ICMP {
+		t.SrcPort = to.Port()
+		return
+	}
+	t.DstPort = to.Port()
+}
+
+// admit is what a NAT gateway carries: TCP, UDP, and ICMP echo and errors, from interfaces of its VPC.
+func (w *walk) admit(g *ENI) flow.Reason {
+	t := &w.packet.Tuple
+	switch {
+	case w.packet.Fragment && t.Protocol != flow.UDP:
+		return flow.NATFragment
+	case w.sender == nil || w.sender.Subnet.VPC != g.Subnet.VPC || g.Subnet.VPC.ENIs[w.src()] == nil:
+		return flow.NATSourceNotInVPC
+	case t.Family != 4:
+		return flow.NATProtocol
+	case t.Protocol == flow.TCP, t.Protocol == flow.UDP, w.packet.Error, t.ICMPEcho():
+		return flow.None
+	}
+	return flow.NATProtocol
+}
+
+// restore is a NAT gateway for what came to its own address: only answers find their way in.
+func (w *walk) restore(g *ENI) {
+	w.tap(g, Ingress, true, NothingNew)
+	hop := Hop{Kind: HopNAT, Where: g.Name}
+	if w.circle(hop) {
+		return
+	}
+	to, ok := w.state.Restore(g, &w.packet)
+	switch {
+	case !ok:
+		w.drop(hop, flow.NATInbound)
+		return
+	case w.packet.Fragment && w.packet.Tuple.Protocol != flow.UDP:
+		w.drop(hop, flow.NATFragment)
+		return
+	}
+	if w.packet.Error {
+		w.packet.Tuple.Dst = to.Addr().As16()
+		setSource(&w.packet.Quoted, to)
+	} else {
+		setDestination(&w.packet.Tuple, to)
+	}
+	if w.fits(hop, NATGatewayMTU) {
+		w.hop(hop)
+		w.depart(g, NothingNew)
+	}
+}
+
+// egressOnly is the egress-only internet gateway on the way out: it remembers the connection and changes nothing.
+func (w *walk) egressOnly(v *VPC) {
+	hop := Hop{Kind: HopEIGW}
+	switch {
+	case w.packet.Tuple.Family != 6:
+		w.drop(hop, flow.EIGWFamily)
+		return
+	case v.ENIs[w.src()] == nil:
+		w.drop(hop, flow.GatewaySpoofed)
+		return
+	}
+	if !w.fits(hop, InternetGatewayMTU) {
+		return
+	}
+	w.tap(v.EgressOnly, Egress, true, BeginTracked)
+	w.hop(hop)
+	w.internet(true)
 }
 
 // publish gives the packet its public source. An ICMP error quotes a packet that went the other way, whose destination becomes public too.
@@ -285,7 +465,7 @@ func (w *walk) internet(fromVPC bool) {
 	w.drop(Hop{Kind: HopIGWIn}, reason)
 }
 
-// enterVPC is the internet gateway on the way in: it needs no route, only the mapping.
+// enterVPC is the gateway on the way in: the internet gateway needs no route, only the mapping; an egress-only gateway lets answers in.
 func (w *walk) enterVPC(e *ENI, private netip.Addr) {
 	v := e.Subnet.VPC
 	w.domain(v.Index, v.Generation)
@@ -297,15 +477,67 @@ func (w *walk) enterVPC(e *ENI, private netip.Addr) {
 	case rfc6598.Contains(src):
 		w.drop(hop, flow.IGWSourceRFC6598)
 		return
+	case w.packet.Tuple.Family == 6 && w.backByEgressOnly(e):
+		w.answered(e)
+		return
 	}
-	if !w.fits(hop) {
+	if !w.fits(hop, InternetGatewayMTU) {
 		return
 	}
 	w.hop(hop)
 	if w.dst() != private {
 		w.unpublish(v, private)
 	}
+	w.edge(e)
+}
+
+// backByEgressOnly reports whether an IPv6 packet from the internet meets the egress-only gateway: that is where the subnet's route back
+// to its source leads, or the VPC has no other gateway. AWS does not document a subnet with both; this is the choice that
+// makes the route table decide.
+func (w *walk) backByEgressOnly(e *ENI) bool {
+	v := e.Subnet.VPC
+	if v.EgressOnly == nil || !v.HasIGW {
+		return v.EgressOnly != nil
+	}
+	r, ok := e.Subnet.Routes.Routes.Lookup(w.src())
+	return ok && r.Kind == ToEgressOnly
+}
+
+// answered is the egress-only gateway on the way in.
+func (w *walk) answered(e *ENI) {
+	hop := Hop{Kind: HopEIGW}
+	gateway := e.Subnet.VPC.EgressOnly
+	if w.state.Recall(gateway, Ingress, &w.packet) == Unknown {
+		w.drop(hop, flow.EIGWInbound)
+		return
+	}
+	if !w.fits(hop, InternetGatewayMTU) {
+		return
+	}
+	w.tap(gateway, Ingress, true, NothingNew)
+	w.hop(hop)
 	w.arrive(e, true)
+}
+
+// edge is the internet gateway's own route table: it may lead to an appliance first (VPC user guide, gateway route tables).
+func (w *walk) edge(e *ENI) {
+	table := e.Subnet.VPC.EdgeRoutes
+	if table == nil {
+		w.arrive(e, true)
+		return
+	}
+	r, ok := table.Routes.Lookup(w.dst())
+	if !ok || r.Kind != ToENI {
+		w.arrive(e, true)
+		return
+	}
+	hop := Hop{Kind: HopIGWIn, Route: r}
+	if w.packet.Tuple.Family == 4 && len(r.ENI.Public) == 0 {
+		w.drop(hop, flow.IngressNoPublicIP)
+		return
+	}
+	w.hop(hop)
+	w.arrive(r.ENI, true)
 }
 
 // leaveHost is a packet of an internet host. Providers filter forged sources (RFC 2827).
@@ -333,6 +565,10 @@ func (w *walk) leaveHost(h *Host) {
 func (w *walk) arrive(e *ENI, crossed bool) {
 	if crossed && !w.acl(e, Ingress) {
 		w.tap(e, Ingress, false, NothingNew)
+		return
+	}
+	if e.NAT != nil {
+		w.restore(e)
 		return
 	}
 	if e.SourceDestCheck && !e.Owns(w.dst()) {

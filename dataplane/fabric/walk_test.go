@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -319,15 +320,23 @@ func BenchmarkWalk(bench *testing.B) {
 	}
 }
 
-// recollections is a Tracker with fixed answers by interface name.
+// recollections is a State with fixed answers by interface name.
 type recollections map[string]fabric.Memory
+
+func (r recollections) Translate(gateway *fabric.ENI, p *fabric.Packet) (netip.AddrPort, flow.Reason) {
+	return fabric.Forgetful{}.Translate(gateway, p)
+}
+
+func (r recollections) Restore(*fabric.ENI, *fabric.Packet) (netip.AddrPort, bool) {
+	return netip.AddrPort{}, false
+}
 
 func (r recollections) Recall(e *fabric.ENI, _ fabric.Direction, _ *fabric.Packet) fabric.Memory {
 	return r[e.Name]
 }
 
-func walk(b *Bed, p fabric.Packet, from uint32, tracker fabric.Tracker) *fabric.Path {
+func walk(b *Bed, p fabric.Packet, from uint32, state fabric.State) *fabric.Path {
 	path := new(fabric.Path)
-	b.Walk(p, b.Attachments[from], tracker, path)
+	b.Walk(p, b.Attachments[from], state, path)
 	return path
 }
