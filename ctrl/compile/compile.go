@@ -203,7 +203,10 @@ func (c *compiler) vpc(v *vpc.VPC) {
 		Resolver: v.Resolver(), HasIGW: v.InternetGateway, ENIs: map[netip.Addr]*fabric.ENI{},
 	}
 	net.VPCs[index-1] = out
-	if v.InternetGateway {
+	if v.EgressOnlyGateway {
+		out.EgressOnly = &fabric.ENI{Name: string(vpc.TargetEgressOnly), Attachment: c.plan.numbers.attachments.of(v.Name + "/eigw")}
+	}
+	if v.InternetGateway || v.EgressOnlyGateway {
 		for _, p := range v.IPv6 {
 			net.Internet.IPv6.Insert(p, out)
 		}
@@ -219,17 +222,27 @@ func (c *compiler) vpc(v *vpc.VPC) {
 		}
 	}
 	groups := c.securityGroups(v)
-	enis := map[string]*fabric.ENI{}
+	targets := map[vpc.Target]*fabric.ENI{}
 	for _, i := range v.Instances {
 		namespace := hostnet.GuestNamespace(c.model.Name, v.Name, i.Name)
 		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: i.Name, Forward: i.Forward})
 		for n, e := range i.Interfaces {
-			enis[e.Name] = c.eni(v, e, n, subnets[e.Subnet], groups, namespace)
+			eni := c.eni(v, e, n, subnets[e.Subnet], groups, namespace)
+			targets[vpc.Target{Kind: vpc.TargetENI, Name: e.Name}] = eni
+			if n == 0 {
+				targets[vpc.Target{Kind: vpc.TargetInstance, Name: i.Name}] = eni
+			}
 		}
+	}
+	for _, g := range v.NATGateways {
+		targets[vpc.Target{Kind: vpc.TargetNATGateway, Name: g.Name}] = c.natGateway(v, g, subnets[g.Subnet])
+	}
+	if v.EdgeRoutes != nil {
+		out.EdgeRoutes = compileTable("edge", v.EffectiveEdgeRoutes(), targets)
 	}
 	tables := map[string]*fabric.RouteTable{}
 	for _, t := range v.RouteTables {
-		tables[t.Name] = compileTable(v, t, enis)
+		tables[t.Name] = compileTable(t.Name, v.EffectiveRoutes(t), targets)
 	}
 	for _, s := range v.Subnets {
 		subnets[s.Name].Routes = tables[s.RouteTable]
@@ -279,9 +292,31 @@ func (c *compiler) eni(v *vpc.VPC, e *vpc.ENI, n int, s *fabric.Subnet, groups m
 	return out
 }
 
-func compileTable(v *vpc.VPC, t *vpc.RouteTable, enis map[string]*fabric.ENI) *fabric.RouteTable {
-	out := &fabric.RouteTable{Name: t.Name, Routes: new(bart.Table[*fabric.Route])}
-	for _, r := range v.EffectiveRoutes(t) {
+// natGateway compiles a NAT gateway's interface. Nothing sends from it but the engine, so it has an index and no devices.
+func (c *compiler) natGateway(v *vpc.VPC, g *vpc.NATGateway, s *fabric.Subnet) *fabric.ENI {
+	name := string(vpc.TargetNATGateway) + "." + g.Name
+	index := c.plan.numbers.attachments.of(v.Name + "/" + s.Name + "/" + name)
+	out := &fabric.ENI{
+		Attachment: index, Name: name, ID: string(g.ENIID), Subnet: s, Public: map[netip.Addr]netip.Addr{}, NAT: &fabric.NAT{Private: g.Private},
+	}
+	c.attach(&fabric.Attachment{Index: index, ENI: out})
+	scope := c.plan.numbers.scopes.of(v.Name + "/" + s.Name)
+	for _, a := range g.Addresses {
+		out.Addrs = append(out.Addrs, a.IP)
+		s.VPC.ENIs[a.IP] = out
+		c.neighbor(scope, a.IP, index)
+		if a.Public.IsValid() {
+			out.Public[a.IP] = a.Public
+			c.plan.Network.Internet.Public[a.Public] = fabric.PublicAddress{ENI: out, Private: a.IP}
+		}
+	}
+	out.NAT.Addrs = out.Addrs
+	return out
+}
+
+func compileTable(name string, routes []vpc.Route, targets map[vpc.Target]*fabric.ENI) *fabric.RouteTable {
+	out := &fabric.RouteTable{Name: name, Routes: new(bart.Table[*fabric.Route])}
+	for _, r := range routes {
 		route := &fabric.Route{Prefix: r.Destination, Text: fmt.Sprintf("%s -> %s", r.Destination, targetText(r))}
 		switch {
 		case r.Blackhole:
@@ -290,11 +325,14 @@ func compileTable(v *vpc.VPC, t *vpc.RouteTable, enis map[string]*fabric.ENI) *f
 			route.Kind = fabric.ToLocal
 		case r.Target.Kind == vpc.TargetInternetGateway:
 			route.Kind = fabric.ToInternetGateway
-		case enis[r.Target.Name] != nil:
-			// An instance's name is also that of its primary interface.
-			route.Kind, route.ENI = fabric.ToENI, enis[r.Target.Name]
-		default:
+		case r.Target.Kind == vpc.TargetEgressOnly:
+			route.Kind = fabric.ToEgressOnly
+		case targets[r.Target] == nil:
 			route.Kind = fabric.ToBlackhole
+		case r.Target.Kind == vpc.TargetNATGateway:
+			route.Kind, route.ENI = fabric.ToNATGateway, targets[r.Target]
+		default:
+			route.Kind, route.ENI = fabric.ToENI, targets[r.Target]
 		}
 		out.Routes.Insert(r.Destination, route)
 	}

@@ -82,7 +82,7 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 		return fmt.Errorf("%w: %w", ErrMachine, err)
 	}
 	l.fast = fast
-	config := engine.Config{Network: plan.Network, Memory: fast.Memory(), Rate: s.Clock.Rate}
+	config := engine.Config{Network: plan.Network, Memory: fast.Memory(), Rate: s.Clock.Rate, Timeouts: timeouts(s.Model.Tracking)}
 	if l.options.Offload {
 		config.Offload = fast
 	}
@@ -101,6 +101,26 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 	l.stop = stop
 	l.running.Go(func() { l.runSweeps(background) })
 	return l.guests.update(ctx, s.Model)
+}
+
+// timeouts are AWS's idle limits with those that the model sets.
+func timeouts(t vpc.Tracking) func(uint8) flow.Timeouts {
+	return func(proto uint8) flow.Timeouts {
+		limits := flow.DefaultTimeouts(proto)
+		set := func(s flow.State, d time.Duration) {
+			if d > 0 {
+				limits[s] = d
+			}
+		}
+		switch proto {
+		case flow.TCP:
+			set(flow.Established, t.TCPEstablished)
+		case flow.UDP:
+			set(flow.Opening, t.UDP)
+			set(flow.Established, t.UDPStream)
+		}
+		return limits
+	}
 }
 
 // connect joins the attachments that are new in a plan to the fast path and the engine, and sets the neighbours.
