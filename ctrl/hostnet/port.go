@@ -22,6 +22,9 @@ type Ports struct {
 const (
 	// tunQueueLen is in packets; the default of 500 drops bursts.
 	tunQueueLen = 4096
+	// vethMTU lets every packet of a guest through to the fabric: one that is too large is refused there, by name. The kernel would drop
+	// it between the two ends of the veth, unseen.
+	vethMTU = 65535
 	// tunMaxSegs keeps a read within the 128 segments that wireguard's tun package splits into.
 	tunMaxSegs = 64
 )
@@ -31,8 +34,8 @@ func vethName(index uint32) string { return fmt.Sprintf("e%d", index) }
 func tunName(index uint32) string { return fmt.Sprintf("t%d", index) }
 
 // vethDevice is how eN should look. All of them share the router's address, as the guest's neighbour is always the router.
-func vethDevice(a Attachment, alias string) device {
-	return device{Up: true, MTU: a.MTU, MAC: RouterMAC, Alias: alias, Group: linkGroup}
+func vethDevice(alias string) device {
+	return device{Up: true, MTU: vethMTU, MAC: RouterMAC, Alias: alias, Group: linkGroup}
 }
 
 func tunDevice(a Attachment, alias string) device {
@@ -44,7 +47,7 @@ func tunDevice(a Attachment, alias string) device {
 func ensureVeth(h *netlink.Handle, known netlink.Link, a Attachment, alias string, guest *os.File) (
 	index uint32, changes int, err error,
 ) {
-	want, name := vethDevice(a, alias), vethName(a.Index)
+	want, name := vethDevice(alias), vethName(a.Index)
 	made := known == nil
 	if made {
 		if err := addVeth(h, a, want, guest); err != nil {

@@ -291,8 +291,8 @@ func gateway() []row {
 		stops("one host to a hole in the internet", "example", labtest.UDP(host, 1000, "8.8.8.8", 53), flow.UnknownDestination, "internet"),
 		stops("an IPv6 source that is not the VPC's", "fw", labtest.UDP("2001:db8::1", 1000, host6, 53), flow.GatewaySpoofed, "igw"),
 		out("1500 bytes", labtest.UDP(web, 1003, host, 53).Size(1500), labtest.UDP(webPublic, 1003, host, 53).Size(1500)),
-		stops("1501 bytes", "web", labtest.UDP(web, 1004, host, 53).Size(1501), flow.MTUExceeded, "igw"),
-		stops("1501 bytes over IPv6", "web", labtest.UDP(web6, 1004, host6, 53).Size(1501), flow.MTUExceeded, "igw"),
+		stops("1501 bytes", "web", labtest.UDP(web, 1004, host, 53).Size(1501), flow.MTUExceeded, "igw").slowly(),
+		stops("1501 bytes over IPv6", "web", labtest.UDP(web6, 1004, host6, 53).Size(1501), flow.MTUExceeded, "igw").slowly(),
 		stops("1501 bytes on a connection that has carried less", "web", labtest.UDP(web, 1005, host, 53).Size(1501), flow.MTUExceeded,
 			"igw").after(sending{"web", labtest.UDP(web, 1005, host, 53)}).slowly(),
 	}

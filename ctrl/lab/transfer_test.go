@@ -19,6 +19,7 @@ type transfer struct {
 	bed
 	from, to scenario.Node
 	addr     netip.AddrPort // of the server, as the client knows it
+	fromPort int            // of the client; 0: any
 	forTime  time.Duration
 
 	client, server *net.TCPConn
@@ -36,7 +37,7 @@ func (x *transfer) open() {
 	})
 	defer listener.Close()
 	x.do(x.from, func() (err error) {
-		x.client, err = net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(x.addr))
+		x.client, err = net.DialTCP("tcp", &net.TCPAddr{Port: x.fromPort}, net.TCPAddrFromAddrPort(x.addr))
 		return err
 	})
 	x.t.Cleanup(func() { x.client.Close() })

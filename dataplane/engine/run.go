@@ -102,12 +102,15 @@ func (r *reader) forward() error {
 	}
 	batch := r.pool.Get()
 	defer r.pool.Put(batch)
+	// A guest that raises its own MTU sends packets that are too large. The first buffer has room for any of them, so that they are
+	// refused like others, with a path and their size.
+	batch.Bufs[0] = batch.Bufs[0][:cap(batch.Bufs[0])]
 	n, err := r.device.Read(batch.Bufs, batch.Sizes)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
-		// The device takes packets of the largest MTU. A guest that raises its own sends larger ones.
+		// The device lost a packet that was to be cut into segments of more than the largest MTU.
 		r.engine.countDrop(r.attachment, flow.MTUExceeded, 0)
 		return nil
 	}

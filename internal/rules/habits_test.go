@@ -71,7 +71,8 @@ func exits(s source) (findings []string) {
 	return findings
 }
 
-// panics: no input crashes the process. A panic says what cannot happen, and a comment on its line or the line above says why it cannot.
+// panics: no input crashes the process. A panic stands where something cannot happen, and a comment on its line or the line above says
+// why it cannot.
 func panics(s source) (findings []string) {
 	if s.test || s.program() {
 		return nil
@@ -171,7 +172,8 @@ func skips(s source) (findings []string) {
 			continue
 		}
 		for _, n := range skipped {
-			findings = append(findings, s.finding(n.Pos(), "a skip that REQUIRE_ROOT=1 does not turn into a failure: a test may not pass by not running"))
+			findings = append(findings, s.finding(n.Pos(),
+				"a skip that REQUIRE_ROOT=1 does not turn into a failure: a test may not pass by not running"))
 		}
 	}
 	return findings

@@ -228,9 +228,32 @@ func TestScenariosInPagesAreRight(t *testing.T) {
 	}
 }
 
-// What a page tells people to type is there: verbs of make, vpclab's commands and their flags, files and links.
-func TestPagesNameWhatExists(t *testing.T) {
+// What pages name, as it is written in them.
+var (
+	makeVerb   = regexp.MustCompile(`(?m)^(?:sudo )?make ([a-z]+)`)
+	vpclabVerb = regexp.MustCompile(`(?m)(?:^|\./|sudo )vpclab ([a-z]+)(.*)$`)
+	flagName   = regexp.MustCompile(`--[a-z]+`)
+	linkTarget = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	pathName   = regexp.MustCompile("`((?:cmd|ctrl|dataplane|docs|ebpf|internal|scenarios|scripts|tools)/[a-zA-Z0-9_./-]*)`")
+)
+
+func TestPagesNameVerbsOfMakeThatExist(t *testing.T) {
 	makefile := read(t, "Makefile")
+	found := 0
+	for _, page := range pages(t) {
+		for _, m := range makeVerb.FindAllStringSubmatch(code(read(t, page)), -1) {
+			found++
+			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).MatchString(makefile) {
+				t.Errorf("%s: the Makefile has no verb %s", page, m[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no page names a verb of make")
+	}
+}
+
+func TestPagesNameCommandsThatExist(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "vpclab")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/vpclab")
 	build.Dir = root
@@ -239,39 +262,46 @@ func TestPagesNameWhatExists(t *testing.T) {
 	}
 	help := map[string]string{}
 	for _, page := range pages(t) {
-		text := read(t, page)
-		for _, m := range regexp.MustCompile(`(?m)^(?:sudo )?make ([a-z]+)`).FindAllStringSubmatch(code(text), -1) {
-			if !regexp.MustCompile(`(?m)^` + m[1] + `:`).MatchString(makefile) {
-				t.Errorf("%s: the Makefile has no verb %s", page, m[1])
-			}
-		}
-		for _, m := range regexp.MustCompile(`(?m)(?:^|\./|sudo )vpclab ([a-z]+)(.*)$`).FindAllStringSubmatch(code(text), -1) {
-			if _, known := help[m[1]]; !known {
-				out, err := exec.Command(binary, m[1], "--help").CombinedOutput()
+		for _, m := range vpclabVerb.FindAllStringSubmatch(code(read(t, page)), -1) {
+			verb, arguments := m[1], m[2]
+			if _, asked := help[verb]; !asked {
+				out, err := exec.Command(binary, verb, "--help").CombinedOutput()
 				if err != nil {
-					t.Errorf("%s: vpclab has no command %s: %v\n%s", page, m[1], err, out)
+					t.Errorf("%s: vpclab has no command %s: %v\n%s", page, verb, err, out)
 				}
-				help[m[1]] = string(out)
+				help[verb] = string(out)
 			}
-			for _, flag := range regexp.MustCompile(`--[a-z]+`).FindAllString(m[2], -1) {
-				if !strings.Contains(help[m[1]], flag) {
-					t.Errorf("%s: vpclab %s has no flag %s", page, m[1], flag)
+			for _, flag := range flagName.FindAllString(arguments, -1) {
+				if !strings.Contains(help[verb], flag) {
+					t.Errorf("%s: vpclab %s has no flag %s", page, verb, flag)
 				}
-			}
-		}
-		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), m[1])); err != nil {
-				t.Errorf("%s links to %s, which does not exist", page, m[1])
-			}
-		}
-		for _, m := range regexp.MustCompile("`((?:cmd|ctrl|dataplane|ebpf|scripts|scenarios|internal|docs|tools)/[a-zA-Z0-9_./-]*)`").FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
-				t.Errorf("%s names %s, which does not exist", page, m[1])
 			}
 		}
 	}
 	if len(help) < 3 {
 		t.Errorf("the pages name only %d of vpclab's commands", len(help))
+	}
+}
+
+func TestPagesNameFilesThatExist(t *testing.T) {
+	found := 0
+	exists := func(page, name string) {
+		found++
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			t.Errorf("%s names %s, which does not exist", page, name)
+		}
+	}
+	for _, page := range pages(t) {
+		text := read(t, page)
+		for _, m := range linkTarget.FindAllStringSubmatch(text, -1) {
+			exists(page, filepath.Join(filepath.Dir(page), m[1]))
+		}
+		for _, m := range pathName.FindAllStringSubmatch(text, -1) {
+			exists(page, m[1])
+		}
+	}
+	if found < 10 {
+		t.Errorf("the pages name only %d files", found)
 	}
 }
 
@@ -287,6 +317,28 @@ func code(page string) string {
 		all.WriteString(m[1] + "\n")
 	}
 	return all.String()
+}
+
+func TestNamesInPagesAreFound(t *testing.T) {
+	page := "Type `make soak`, or `sudo ./vpclab run --keep x`; see [it](docs/x.md#y) and `ctrl/vpc`.\n```sh\nmake\ngo build && ./vpclab down\n```\n"
+	for _, row := range []struct {
+		in   string
+		by   *regexp.Regexp
+		want []string
+	}{
+		{code(page), makeVerb, []string{"soak"}},
+		{code(page), vpclabVerb, []string{"down", "run"}},
+		{page, linkTarget, []string{"docs/x.md"}},
+		{page, pathName, []string{"ctrl/vpc"}},
+	} {
+		var got []string
+		for _, m := range row.by.FindAllStringSubmatch(row.in, -1) {
+			got = append(got, m[1])
+		}
+		if !slices.Equal(got, row.want) {
+			t.Errorf("%v finds %q, want %q", row.by, got, row.want)
+		}
+	}
 }
 
 func TestBlocksAreFound(t *testing.T) {

@@ -86,11 +86,13 @@ func (t *Tap) FrameOf(ethertype uint16, packet []byte) []byte {
 
 // Send puts a frame on the wire.
 func (t *Tap) Send(frame []byte) error {
-	for {
+	for tries := 0; ; tries++ {
 		_, err := unix.SendmsgN(t.fd, frame, nil, nil, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return err
+		// ENETDOWN is reported once after the interface was down, whatever it is now.
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ENETDOWN) && tries == 0 {
+			continue
 		}
+		return err
 	}
 }
 
@@ -98,8 +100,8 @@ func (t *Tap) Send(frame []byte) error {
 func (t *Tap) Receive() ([]byte, error) {
 	n, _, err := unix.Recvfrom(t.fd, t.buf[:], 0)
 	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-		return nil, nil
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR), errors.Is(err, unix.ENETDOWN):
+		return nil, nil // ENETDOWN: the interface was down for a while
 	case err != nil:
 		return nil, err
 	}
