@@ -53,7 +53,7 @@ func holderOf(i *Instance, e *ENI, at path) holder {
 }
 
 // allocatePrivate gives every interface of the VPC its private addresses: first those that the file names, then those that it had
-// before a change, and then, in file order, the lowest that are free.
+// before a change, and then the lowest that are free: to instances in file order, and to NAT gateways in theirs.
 func (c *completion) allocatePrivate(v *VPC) {
 	taken := newBook()
 	for i, e := range v.InstanceENIs() {
@@ -61,16 +61,19 @@ func (c *completion) allocatePrivate(v *VPC) {
 			c.namedPrivate(taken, v, s, i, e)
 		}
 	}
+	c.eachNATSubnet(v, func(s *Subnet, g *NATGateway) { c.namedNAT(taken, v, s, g) })
 	for i, e := range v.InstanceENIs() {
 		if s := v.Subnet(e.Subnet); s != nil {
 			c.keptPrivate(taken, v, s, i, e)
 		}
 	}
+	c.eachNATSubnet(v, func(s *Subnet, g *NATGateway) { c.keptNAT(taken, v, s, g) })
 	for i, e := range v.InstanceENIs() {
 		if s := v.Subnet(e.Subnet); s != nil {
 			c.freePrivate(taken, v, s, i, e)
 		}
 	}
+	c.eachNATSubnet(v, func(s *Subnet, g *NATGateway) { c.freeNAT(taken, v, s, g) })
 }
 
 // namedPrivate judges and enters the addresses that the file names for an interface.
@@ -191,22 +194,34 @@ func (c *completion) allocatePublic() {
 		c.hostAddrs(h)
 	}
 	c.eachENI(c.namedPublic)
+	c.eachNAT(c.namedElastic)
 	c.eachENI(c.keptPublic)
-	draw := c.pool()
-	c.eachENI(func(v *VPC, i *Instance, e *ENI) {
-		if !e.wantsPublic() || e.Public.IsValid() {
-			return
+	c.eachNAT(c.keptElastic)
+	next := c.pool()
+	for _, v := range c.model.VPCs {
+		for i, e := range v.InstanceENIs() {
+			if e.wantsPublic() && !e.Public.IsValid() {
+				e.Public = c.draw(next, holderOf(i, e, eniPath(v, i, e).at("eip")))
+				e.PublicDrawn = e.Public.IsValid()
+			}
 		}
-		h := holderOf(i, e, eniPath(v, i, e).at("eip"))
-		if e.Public = draw(); !e.Public.IsValid() {
-			c.report(h.at, fmt.Sprintf("no public address is left for %s", h.name),
-				fmt.Sprintf("%s has been used up; name an address", PublicPool))
-			return
+		for _, g := range v.NATGateways {
+			c.drawElastic(next, v, g)
 		}
-		e.PublicDrawn = true
-		c.public.holders[e.Public] = h
-	})
+	}
 	c.elastic()
+}
+
+// draw takes the next address of the pool.
+func (c *completion) draw(next func() netip.Addr, h holder) netip.Addr {
+	addr := next()
+	if !addr.IsValid() {
+		c.report(h.at, fmt.Sprintf("no public address is left for %s", h.name),
+			fmt.Sprintf("%s has been used up; name an address", PublicPool))
+		return addr
+	}
+	c.public.holders[addr] = h
+	return addr
 }
 
 func (c *completion) eachENI(f func(*VPC, *Instance, *ENI)) {
@@ -296,16 +311,20 @@ func (c *completion) namedPublic(v *VPC, i *Instance, e *ENI) {
 		e.Public, e.AutoPublic = netip.Addr{}, false
 		return
 	}
-	if !e.Public.IsValid() {
-		return
+	if e.Public.IsValid() {
+		c.namedEIP(e.Public, holderOf(i, e, at))
 	}
-	if !e.Public.Is4() {
-		c.report(at, fmt.Sprintf("%s is not an IPv4 address", e.Public),
+}
+
+// namedEIP judges and enters an elastic IP address that the file names.
+func (c *completion) namedEIP(addr netip.Addr, h holder) {
+	if !addr.Is4() {
+		c.report(h.at, fmt.Sprintf("%s is not an IPv4 address", addr),
 			"an elastic IP address is a public IPv4 one, such as 198.51.100.7, or `auto`")
 		return
 	}
-	if c.publicAddr(at, e.Public) {
-		c.claim(c.public, e.Public, holderOf(i, e, at), "public addresses are unique in a lab")
+	if c.publicAddr(h.at, addr) {
+		c.claim(c.public, addr, h, "public addresses are unique in a lab")
 	}
 }
 
@@ -377,50 +396,10 @@ func (c *completion) elastic() {
 	for _, addr := range c.prev.Elastic {
 		add(addr)
 	}
-	c.eachENI(func(_ *VPC, _ *Instance, e *ENI) { add(e.Public) })
+	for _, v := range c.model.VPCs {
+		for addr := range v.mapped() {
+			add(addr)
+		}
+	}
 	c.model.Elastic = all
-}
-
-// gateway judges whether public addresses have the internet gateway that maps them.
-func (c *completion) gateway(v *VPC) {
-	if v.InternetGateway {
-		return
-	}
-	detached := c.before(v).InternetGateway
-	bySubnet := map[string]bool{}
-	for i, e := range v.InstanceENIs() {
-		if !e.Public.IsValid() {
-			continue
-		}
-		if detached {
-			c.mapped(v)
-			return
-		}
-		at := eniPath(v, i, e).at("eip")
-		if e.PublicDrawn && !e.AutoPublic {
-			if bySubnet[e.Subnet] {
-				continue
-			}
-			bySubnet[e.Subnet] = true
-			at = pathOf(v).at("subnets", e.Subnet, "public_ip")
-		}
-		c.report(at, fmt.Sprintf("network %s is not attached to any internet gateway", v.Name),
-			fmt.Sprintf("a public address needs one: set `internet_gateway: true` in VPC %s", v.Name))
-	}
-}
-
-// mapped reports that an internet gateway cannot be detached, and who keeps it from that.
-func (c *completion) mapped(v *VPC) {
-	hint := "please unmap those public address(es) before detaching the gateway:"
-	for i, e := range v.InstanceENIs() {
-		switch {
-		case !e.Public.IsValid():
-		case e.PublicDrawn && !e.AutoPublic:
-			hint += fmt.Sprintf(" remove instance %s, which has had %s since its launch;", i.Name, e.Public)
-		default:
-			hint += fmt.Sprintf(" take eip %s from %s;", e.Public, e.Name)
-		}
-	}
-	c.report(pathOf(v).at("internet_gateway"), fmt.Sprintf("network %s has some mapped public address(es)", v.Name),
-		hint[:len(hint)-1])
 }

@@ -45,6 +45,45 @@ func prefixes(text string) []netip.Prefix {
 
 func igw(v *VPC) { v.InternetGateway = true }
 
+func eigw(v *VPC) { v.EgressOnlyGateway = true }
+
+// edge is the internet gateway, with a route table of these routes.
+func edge(routes ...string) part {
+	return func(v *VPC) {
+		v.InternetGateway, v.EdgeRoutes = true, []Route{}
+		for _, r := range routes {
+			v.EdgeRoutes = append(v.EdgeRoutes, route(r))
+		}
+	}
+}
+
+// nat is a NAT gateway in the subnet; the words say "private", "ip=" and "eip=" (or auto) of its primary address. "+ip=" and "+eip="
+// begin secondary ones.
+func nat(name, in string, words ...string) part {
+	return func(v *VPC) {
+		g := &NATGateway{Name: name, Subnet: in, Addresses: make([]NATAddress, 1)}
+		for _, word := range words {
+			word, further := strings.CutPrefix(word, "+")
+			if further {
+				g.Addresses = append(g.Addresses, NATAddress{})
+			}
+			a := &g.Addresses[len(g.Addresses)-1]
+			key, value, _ := strings.Cut(word, "=")
+			switch {
+			case key == "private":
+				g.Private = true
+			case key == "ip":
+				a.IP = netip.MustParseAddr(value)
+			case value == "auto":
+				a.AutoPublic = true
+			default:
+				a.Public = netip.MustParseAddr(value)
+			}
+		}
+		v.NATGateways = append(v.NATGateways, g)
+	}
+}
+
 func ipv6(cidrs string) part { return func(v *VPC) { v.IPv6 = prefixes(cidrs) } }
 
 // subnet takes IPv4 and IPv6 CIDRs, and words: "public" for public_ip, "az=b", "table=NAME", "acl=NAME".

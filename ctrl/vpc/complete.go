@@ -22,14 +22,15 @@ const (
 // prev is the model before a change, or nil. It decides what a change cannot do and what it leaves behind:
 //   - An instance of the same VPC, name and subnet is the same instance. Its interfaces keep the private addresses they had and the
 //     public ones that were drawn, and a public_ip that is switched on or off concerns later launches only (EC2 user guide, instance
-//     addressing).
+//     addressing). So is a NAT gateway of the same VPC, name, subnet and type.
 //   - A route whose target was removed becomes a blackhole, and a rule whose group was removed stale. A name that comes back is the
 //     same resource again.
 //   - Primary CIDRs, and a subnet's IPv4 CIDR and zone, cannot change (VPC user guide, VPC CIDR blocks and subnet sizing).
 //
 // The parts of the model that are right are complete even if there are problems. prev is not modified.
 func (m *Model) Complete(prev *Model) []Problem {
-	c := &completion{model: m, prev: prev, written: map[*RouteTable][]string{}, public: newBook(), old: map[string]*ENI{}}
+	c := &completion{model: m, prev: prev, written: map[*Route]string{}, public: newBook(), old: map[string]*ENI{},
+		natGateways: map[string]int{}}
 	if prev == nil {
 		c.prev = &Model{}
 	}
@@ -54,10 +55,11 @@ func (m *Model) Complete(prev *Model) []Problem {
 // completion is one run of Complete.
 type completion struct {
 	model, prev *Model
-	removed     map[string]bool          // as Model.Removed
-	written     map[*RouteTable][]string // each route's destination as the file has it, before masking
-	public      book                     // the lab's public addresses
-	old         map[string]*ENI          // prev's interfaces by VPC/NAME
+	removed     map[string]bool   // as Model.Removed
+	written     map[*Route]string // each route's destination as the file has it, before masking
+	public      book              // the lab's public addresses
+	old         map[string]*ENI   // prev's interfaces by VPC/NAME
+	natGateways map[string]int    // how many there are so far, by account/zone
 	problems    []Problem
 }
 
@@ -98,13 +100,16 @@ func eniPath(v *VPC, i *Instance, e *ENI) path {
 	return p.at("interfaces", e.Device)
 }
 
-func (c *completion) routePath(v *VPC, t *RouteTable, i int) path {
-	p := pathOf(v).at("route_tables", t.Name)
+func routesPath(v *VPC, t *RouteTable) path {
 	if t.Inline {
-		p = pathOf(v).at("subnets", t.Name)
+		return pathOf(v).at("subnets", t.Name, "routes")
 	}
-	return p.at("routes", c.written[t][i])
+	return pathOf(v).at("route_tables", t.Name, "routes")
 }
+
+func edgePath(v *VPC) path { return pathOf(v).at("internet_gateway", "routes") }
+
+func natPath(v *VPC, g *NATGateway) path { return pathOf(v).at("nat_gateways", g.Name) }
 
 // defaults fills in all that does not depend on addresses.
 func (c *completion) defaults() {
@@ -134,6 +139,11 @@ func (c *completion) defaults() {
 				for k, g := range e.Groups {
 					e.Groups[k] = g.within(v)
 				}
+			}
+		}
+		for _, g := range v.NATGateways {
+			if len(g.Addresses) == 0 {
+				g.Addresses = make([]NATAddress, 1)
 			}
 		}
 		identify(v)
@@ -235,16 +245,9 @@ func (c *completion) mask(v *VPC) {
 		maskAll(l.Entries)
 	}
 	for _, t := range v.RouteTables {
-		for i := range t.Routes {
-			r := &t.Routes[i]
-			c.written[t] = append(c.written[t], destinationText(r))
-			r.Destination = r.Destination.Masked()
-			if r.Origin == CreateRouteTable && r.Target.Kind != TargetLocal {
-				r.Origin = CreateRoute
-			}
-			r.Blackhole = r.Target.Kind == TargetBlackhole
-		}
+		c.maskRoutes(t.Routes)
 	}
+	c.maskRoutes(v.EdgeRoutes)
 	for _, g := range v.SecurityGroups {
 		for _, rules := range [][]SGRule{g.Ingress, g.Egress} {
 			for i := range rules {
@@ -262,6 +265,18 @@ func (c *completion) mask(v *VPC) {
 				entries[i].Traffic = entries[i].canonical()
 			}
 		}
+	}
+}
+
+func (c *completion) maskRoutes(routes []Route) {
+	for i := range routes {
+		r := &routes[i]
+		c.written[r] = destinationText(r)
+		r.Destination = r.Destination.Masked()
+		if r.Origin == CreateRouteTable && r.Target.Kind != TargetLocal {
+			r.Origin = CreateRoute
+		}
+		r.Blackhole = r.Target.Kind == TargetBlackhole
 	}
 }
 
@@ -312,6 +327,10 @@ func identify(v *VPC) {
 			e.ID = ENIID(id("eni", "eni", e.Name))
 		}
 	}
+	for _, g := range v.NATGateways {
+		g.ID = NATGatewayID(id("nat", "nat_gateway", g.Name))
+		g.ENIID = ENIID(id("eni", "nat_gateway", g.Name))
+	}
 }
 
 // remember works out what changes have removed so far.
@@ -336,6 +355,12 @@ func references(m *Model) map[string]bool {
 		refs[v.Name] = true
 		if v.InternetGateway {
 			refs[v.Name+"/igw"] = true
+		}
+		if v.EgressOnlyGateway {
+			refs[v.Name+"/eigw"] = true
+		}
+		for _, g := range v.NATGateways {
+			refs[v.Name+"/nat."+g.Name] = true
 		}
 		for _, g := range v.SecurityGroups {
 			refs[v.Name+"/sg."+g.Name] = true

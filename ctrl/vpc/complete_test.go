@@ -184,6 +184,10 @@ func randomLab(r *rand.Rand) *Model {
 			}
 			instance(fmt.Sprintf("i%d", i), []string{"small", "wide"}[r.IntN(2)], randomWords(r)...)(v)
 		}
+		for i := range r.IntN(3) {
+			secondary := slices.Repeat([]string{"+eip=auto"}, r.IntN(4))
+			nat(fmt.Sprintf("n%d", i), []string{"small", "wide"}[r.IntN(2)], append([]string{"eip=auto"}, secondary...)...)(v)
+		}
 		vpcs = append(vpcs, v)
 	}
 	return lab(vpcs...).with(host("h", fmt.Sprintf("198.18.0.%d", 1+r.IntN(20))))
@@ -232,6 +236,16 @@ func promises(t *testing.T, seed uint64, m, prev *Model, right bool) {
 			public[e.Public] = true
 			keeps(t, seed, v, e, prev, right)
 		}
+		for _, g := range v.NATGateways {
+			s := v.Subnet(g.Subnet)
+			for _, a := range g.Addresses {
+				if right && (!s.usable(a.IP) || private[a.IP] || !PublicPool.Contains(a.Public) || public[a.Public]) {
+					t.Fatalf("seed %d: %s/%s has %s and %s", seed, v.Name, g.Name, a.IP, a.Public)
+				}
+				private[a.IP], public[a.Public] = true, true
+			}
+			keepsNAT(t, seed, v, g, prev, right)
+		}
 	}
 }
 
@@ -247,6 +261,23 @@ func keeps(t *testing.T, seed uint64, v *VPC, e *ENI, prev *Model, right bool) {
 	}
 	if old.IP != e.IP || old.AutoPublic == e.AutoPublic && old.Public != e.Public {
 		t.Fatalf("seed %d: %s/%s had %s %s and has %s %s", seed, v.Name, e.Name, old.IP, old.Public, e.IP, e.Public)
+	}
+}
+
+// keepsNAT checks that a NAT gateway that was there before a change has what it had: here all its addresses are drawn.
+func keepsNAT(t *testing.T, seed uint64, v *VPC, g *NATGateway, prev *Model, right bool) {
+	t.Helper()
+	if prev == nil || !right {
+		return
+	}
+	old := prev.VPC(v.Name).NATGateway(g.Name)
+	if old == nil || old.Subnet != g.Subnet {
+		return
+	}
+	for n := range min(len(old.Addresses), len(g.Addresses)) {
+		if was, is := old.Addresses[n], g.Addresses[n]; was.IP.IsValid() && was != is {
+			t.Fatalf("seed %d: %s/%s had %v and has %v", seed, v.Name, g.Name, was, is)
+		}
 	}
 }
 
@@ -281,7 +312,9 @@ func TestHostileModels(t *testing.T) {
 			SecurityGroups: []*SecurityGroup{{Ingress: []SGRule{{}, {CIDR: p}, {PrefixList: "x"},
 				{Group: GroupRef{VPC: "?", Name: "?"}}}}},
 			Instances: []*Instance{{}, {Interfaces: []*ENI{{}, {Subnet: "s", IP: p.Addr(), IPv6: p.Addr(), Public: p.Addr(),
-				Secondary: []netip.Addr{{}, p.Addr()}}}}}}
+				Secondary: []netip.Addr{{}, p.Addr()}}}}},
+			NATGateways: []*NATGateway{{}, {Subnet: "s", Addresses: []NATAddress{{IP: p.Addr(), Public: p.Addr()}, {}}}},
+			EdgeRoutes:  []Route{{}, {Destination: p, Target: Target{Kind: TargetLocal}}, {PrefixList: "x"}}}
 		m := &Model{VPCs: []*VPC{v}, Hosts: []*Host{{Addrs: []netip.Addr{p.Addr()}}}}
 		if len(m.Complete(nil)) == 0 || len(m.Complete(m)) == 0 {
 			t.Errorf("%s: no problem", p)
@@ -289,6 +322,7 @@ func TestHostileModels(t *testing.T) {
 		for _, table := range v.RouteTables {
 			v.EffectiveRoutes(table)
 		}
+		v.EffectiveEdgeRoutes()
 		v.Resolver()
 		v.Subnets[0].Router4()
 	}

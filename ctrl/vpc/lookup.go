@@ -45,6 +45,11 @@ func (v *VPC) Instance(name string) *Instance {
 	return find(v.Instances, name, func(i *Instance) string { return i.Name })
 }
 
+// NATGateway finds a NAT gateway by name, or nil.
+func (v *VPC) NATGateway(name string) *NATGateway {
+	return find(v.NATGateways, name, func(g *NATGateway) string { return g.Name })
+}
+
 // ENI finds an interface by its Name ("firewall", "firewall.eth1"), or nil.
 func (v *VPC) ENI(name string) *ENI {
 	for _, e := range v.InstanceENIs() {

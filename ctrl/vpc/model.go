@@ -16,7 +16,8 @@ type Model struct {
 	// Elastic are the public IPv4 addresses allocated to the account, in use or not.
 	Elastic []netip.Addr
 	// Removed are the resources that changes have taken away, as references from the lab: "app", "app/igw", "app/instance.web",
-	// "app/eni.web.eth1", "app/sg.web". A route to one of them is a blackhole and a rule with one is stale, not an error.
+	// "app/eni.web.eth1", "app/nat.out", "app/eigw", "app/sg.web". A route to one of them is a blackhole and a rule with one is
+	// stale, not an error.
 	Removed []string
 }
 
@@ -104,11 +105,19 @@ const (
 	TargetBlackhole       TargetKind = "blackhole" // a route whose target was deleted
 )
 
-// Target is a route's target; Name is empty for igw, local and blackhole, an instance for TargetInstance, and an ENI's Name for
-// TargetENI.
+// Target is a route's target; Name is empty for igw, eigw, local and blackhole, an instance for TargetInstance, an ENI's Name for
+// TargetENI, and a NAT gateway for TargetNATGateway.
 type Target struct {
 	Kind TargetKind
 	Name string
+}
+
+// String is the target as the scenario language writes it: "nat.out", "igw".
+func (t Target) String() string {
+	if t.Name == "" {
+		return string(t.Kind)
+	}
+	return string(t.Kind) + "." + t.Name
 }
 
 // PrefixList is a customer-managed prefix list.

@@ -4,7 +4,7 @@ import "net/netip"
 
 // Precedence among routes of one prefix (VPC user guide, route priority); the lower wins.
 const (
-	rankReplacesLocal = iota // a route for a whole VPC CIDR that leads to an interface takes the place of the local route
+	rankReplacesLocal = iota // a route for a whole VPC CIDR that leads to an interface or NAT gateway replaces the local one
 	rankLocal
 	rankStatic
 	rankPrefixList
@@ -46,6 +46,15 @@ func (v *VPC) EffectiveRoutes(t *RouteTable) []Route {
 		}
 	}
 	return routes
+}
+
+// EffectiveEdgeRoutes is what the internet gateway's route table means for a packet that comes in: the local routes, and what it says
+// itself. It is nil without such a table, when all that comes in goes straight to its interface.
+func (v *VPC) EffectiveEdgeRoutes() []Route {
+	if v.EdgeRoutes == nil {
+		return nil
+	}
+	return v.EffectiveRoutes(&RouteTable{Routes: v.EdgeRoutes})
 }
 
 // rank is the precedence of a route with a prefix of its own.

@@ -62,6 +62,13 @@ func TestRoutePriority(t *testing.T) {
 			map[string]string{"10.0.1.9": "instance.a", "10.0.2.9": "local"}},
 		{"an interface may take the place of local", []string{"10.0.0.0/16 eni.a"},
 			map[string]string{"10.0.1.9": "eni.a", "10.1.1.9": "local"}},
+		{"a NAT gateway may take the place of local, or of a subnet", []string{"10.0.0.0/16 nat.out", "10.1.0.0/20 local"},
+			map[string]string{"10.0.1.9": "nat.out", "10.1.1.9": "local"}},
+		{"a subnet may be reached through a NAT gateway", []string{"10.0.1.0/24 nat.out"},
+			map[string]string{"10.0.1.9": "nat.out", "10.0.2.9": "local"}},
+		{"surprise 13: NAT beside the internet gateway, a family and a prefix at a time",
+			[]string{"0.0.0.0/0 igw", "203.0.113.0/24 nat.out", "::/0 eigw", "64:ff9b::/96 nat.out"},
+			map[string]string{"203.0.113.5": "nat.out", "8.8.8.8": "igw", "2001:db8::9": "eigw", "64:ff9b::808:808": "nat.out"}},
 		{"a propagated route may not", []string{"10.0.0.0/16 eni.a dx"}, map[string]string{"10.0.1.9": "local"}},
 		{"local may be written", []string{"10.0.0.0/16 local"}, map[string]string{"10.0.1.9": "local"}},
 		{"a blackhole does not fall back", []string{"0.0.0.0/0 igw", "203.0.113.0/24 blackhole"},
@@ -74,7 +81,7 @@ func TestRoutePriority(t *testing.T) {
 			m := complete(t, lab(network("app", "10.0.0.0/16 10.1.0.0/20", igw, ipv6("2600:1f18::/56"),
 				subnet("web", "10.0.1.0/24"),
 				prefixList("corp", "10.50.0.0/16 10.51.0.0/16"), prefixList("home", "10.50.0.0/16 10.52.0.0/16"),
-				table(Main, row.routes...),
+				table(Main, row.routes...), eigw, nat("out", "web", "private"),
 				instance("a", "web"), instance("b", "web"), instance("c", "web"))), nil)
 			v := m.VPC("app")
 			routes := v.EffectiveRoutes(v.RouteTable(Main))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"time"
 )
 
 var (
@@ -24,6 +25,7 @@ func (c *completion) lab() {
 	m := c.model
 	c.region(nil, m.Region)
 	c.account(nil, m.Account)
+	c.tracking(m.Tracking)
 	var vpcs, hosts []string
 	for _, v := range m.VPCs {
 		vpcs = append(vpcs, v.Name)
@@ -46,6 +48,30 @@ func (c *completion) vpcOwner(v *VPC) {
 		c.account(pathOf(v), v.Account)
 	}
 }
+
+// tracking judges the idle timeouts of tracked connections, which are whole seconds (EC2 API,
+// ConnectionTrackingSpecificationRequest).
+func (c *completion) tracking(t Tracking) {
+	for _, timeout := range []struct {
+		key, parameter string
+		is             time.Duration
+		least, most    time.Duration
+	}{
+		{"tcp_established", "TcpEstablishedTimeout", t.TCPEstablished, 60 * time.Second, 432000 * time.Second},
+		{"udp_stream", "UdpStreamTimeout", t.UDPStream, 60 * time.Second, 180 * time.Second},
+		{"udp", "UdpTimeout", t.UDP, 30 * time.Second, 60 * time.Second},
+	} {
+		whole := timeout.is%time.Second == 0
+		if timeout.is == 0 || whole && timeout.is >= timeout.least && timeout.is <= timeout.most {
+			continue
+		}
+		c.report(path{"tracking", timeout.key},
+			fmt.Sprintf("value (%s) for parameter %s is invalid", seconds(timeout.is), timeout.parameter),
+			fmt.Sprintf("it is from %s to %s, in whole seconds", seconds(timeout.least), seconds(timeout.most)))
+	}
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" }
 
 func (c *completion) region(at path, region string) {
 	if !regionPattern.MatchString(region) {
@@ -77,7 +103,7 @@ func (c *completion) names(at path, kind string, names []string) {
 // vpc judges one VPC and allocates its private addresses.
 func (c *completion) vpc(v *VPC) {
 	at := pathOf(v)
-	var subnets, tables, acls, lists, groups, instances []string
+	var subnets, tables, acls, lists, groups, instances, gateways []string
 	for _, s := range v.Subnets {
 		subnets = append(subnets, s.Name)
 	}
@@ -96,12 +122,16 @@ func (c *completion) vpc(v *VPC) {
 	for _, i := range v.Instances {
 		instances = append(instances, i.Name)
 	}
+	for _, g := range v.NATGateways {
+		gateways = append(gateways, g.Name)
+	}
 	c.names(at.at("subnets"), "subnet", subnets)
 	c.names(at.at("route_tables"), "route table", tables)
 	c.names(at.at("acls"), "network ACL", acls)
 	c.names(at.at("prefix_lists"), "prefix list", lists)
 	c.names(at.at("security_groups"), "security group", groups)
 	c.names(at.at("instances"), "instance", instances)
+	c.names(at.at("nat_gateways"), "NAT gateway", gateways)
 	c.quota(at.at("subnets"), "subnets", len(subnets), maxSubnets)
 	c.quota(at.at("route_tables"), "route tables", len(tables), maxRouteTables)
 	c.quota(at.at("acls"), "network ACLs", len(acls), maxACLs)
@@ -117,6 +147,8 @@ func (c *completion) vpc(v *VPC) {
 	for _, t := range v.RouteTables {
 		c.routeTable(v, t)
 	}
+	c.edgeRoutes(v)
+	c.egressOnly(v)
 	for _, g := range v.SecurityGroups {
 		c.securityGroup(v, g)
 	}
@@ -125,6 +157,9 @@ func (c *completion) vpc(v *VPC) {
 	}
 	for _, i := range v.Instances {
 		c.instance(v, i)
+	}
+	for _, g := range v.NATGateways {
+		c.natGateway(v, g)
 	}
 	c.allocatePrivate(v)
 }

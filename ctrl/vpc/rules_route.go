@@ -55,7 +55,7 @@ func (c *completion) routeTable(v *VPC, t *RouteTable) {
 	var routes4, routes6 int
 	for i := range t.Routes {
 		r := &t.Routes[i]
-		at := c.routePath(v, t, i)
+		at := routesPath(v, t).at(c.written[r])
 		id := row{r.Destination, r.PrefixList, r.Origin}
 		if seen[id] {
 			c.report(at, fmt.Sprintf("the route identified by %s already exists", destinationText(r)), "remove one of the two")
@@ -73,12 +73,8 @@ func (c *completion) routeTable(v *VPC, t *RouteTable) {
 			}
 		}
 	}
-	at := pathOf(v).at("route_tables", t.Name, "routes")
-	if t.Inline {
-		at = pathOf(v).at("subnets", t.Name, "routes")
-	}
-	c.quotaRoutes(at, routes4, "IPv4")
-	c.quotaRoutes(at, routes6, "IPv6")
+	c.quotaRoutes(routesPath(v, t), routes4, "IPv4")
+	c.quotaRoutes(routesPath(v, t), routes6, "IPv6")
 }
 
 func (c *completion) quotaRoutes(at path, n int, family string) {
@@ -99,6 +95,22 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 		if r.Blackhole = c.removed[v.Name+"/igw"]; !r.Blackhole {
 			c.report(at, fmt.Sprintf("the internetGateway of VPC '%s' does not exist", v.Name),
 				fmt.Sprintf("set `internet_gateway: true` in VPC %s", v.Name))
+		}
+	case TargetEgressOnly:
+		if v.EgressOnlyGateway {
+			return
+		}
+		if r.Blackhole = c.removed[v.Name+"/eigw"]; !r.Blackhole {
+			c.report(at, fmt.Sprintf("the egressOnlyInternetGateway of VPC '%s' does not exist", v.Name),
+				fmt.Sprintf("set `egress_only_gateway: true` in VPC %s", v.Name))
+		}
+	case TargetNATGateway:
+		if v.NATGateway(r.Target.Name) != nil {
+			return
+		}
+		if r.Blackhole = c.removed[v.Name+"/nat."+r.Target.Name]; !r.Blackhole {
+			names := namesOf(v.NATGateways, func(g *NATGateway) string { return g.Name })
+			c.report(at, fmt.Sprintf("natGateway '%s' was not found", r.Target.Name), declareOr("nat_gateways", r.Target.Name, names))
 		}
 	case TargetInstance:
 		if v.Instance(r.Target.Name) != nil {
@@ -122,7 +134,7 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 		}
 	default:
 		c.report(at, fmt.Sprintf("'%s' is not a route target", r.Target.Kind),
-			"use igw, instance.NAME, eni.NAME, local or blackhole")
+			"use igw, eigw, nat.NAME, instance.NAME, eni.NAME, local or blackhole")
 	}
 }
 
@@ -156,6 +168,14 @@ func (c *completion) destinationPrefix(at path, v *VPC, r *Route, d netip.Prefix
 			fmt.Sprintf("%s and %s belong to every VPC's services; a larger block is allowed and does not reach them",
 				serviceIPv4, serviceIPv6))
 		return false
+	case r.Target.Kind == TargetEgressOnly && isIPv4(d):
+		c.report(at, fmt.Sprintf("value (%s) for parameter destinationCidrBlock is invalid", d),
+			"an egress-only internet gateway carries IPv6 traffic only: route ::/0 or a narrower block to it, and IPv4 to nat.NAME")
+		return false
+	case r.Target.Kind == TargetNATGateway && isIPv6(d) && !inside(d, nat64):
+		c.report(at, fmt.Sprintf("value (%s) for parameter destinationIpv6CidrBlock is invalid", d),
+			fmt.Sprintf("a NAT gateway carries IPv6 to %s only (NAT64): route other IPv6 to eigw or igw", nat64))
+		return false
 	case r.Target.Kind == TargetLocal && (r.PrefixList != "" || !v.isLocal(d)):
 		c.report(at, fmt.Sprintf("the destination CIDR block %s is not one of this VPC's CIDR blocks", d),
 			"`local` stands for the VPC's own CIDR blocks only: "+list(v.prefixes()))
@@ -167,15 +187,15 @@ func (c *completion) destinationPrefix(at path, v *VPC, r *Route, d netip.Prefix
 }
 
 // insideLocal judges a route that is equal to or more specific than a local one: it must be for a whole CIDR of the VPC or of a
-// subnet, and lead to an interface. A blackhole may be what is left of such a route.
+// subnet, and lead to an interface or a NAT gateway. A blackhole may be what is left of such a route.
 func (c *completion) insideLocal(at path, v *VPC, r *Route, d netip.Prefix) bool {
 	whole := v.isLocal(d) && r.PrefixList == "" ||
 		slices.ContainsFunc(v.Subnets, func(s *Subnet) bool { return s.CIDR == d || s.IPv6 == d })
-	toInterface := r.Target.Kind == TargetInstance || r.Target.Kind == TargetENI || r.Target.Kind == TargetBlackhole
+	targets := []TargetKind{TargetInstance, TargetENI, TargetNATGateway, TargetBlackhole}
 	what := fmt.Sprintf("the destination CIDR block %s is equal to or more specific than one of this VPC's CIDR blocks", d)
 	switch {
-	case !toInterface:
-		c.report(at, what, "this route can target only an interface or an instance")
+	case !slices.Contains(targets, r.Target.Kind):
+		c.report(at, what, "this route can target only an interface, an instance or a NAT gateway")
 	case !whole:
 		c.report(at, what, "this route must be for the whole CIDR block of a subnet: "+list(subnetPrefixes(v, d)))
 	default:
@@ -183,6 +203,10 @@ func (c *completion) insideLocal(at path, v *VPC, r *Route, d netip.Prefix) bool
 	}
 	return false
 }
+
+// nat64 are the IPv6 addresses that stand for IPv4 ones (RFC 6052). A NAT gateway translates what is sent to them (VPC user guide,
+// DNS64 and NAT64).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // subnetPrefixes are the CIDRs of the VPC's subnets in the family of p.
 func subnetPrefixes(v *VPC, p netip.Prefix) []netip.Prefix {

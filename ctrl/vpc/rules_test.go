@@ -228,7 +228,7 @@ func TestWrongRoutes(t *testing.T) {
 		{"instances, interfaces and blackholes are fine", in(table("main",
 			"172.16.0.0/12 instance.fw", "172.20.0.0/16 eni.fw.eth1", "172.21.0.0/16 eni.fw", "172.22.0.0/16 blackhole")), nil},
 		{"a target is of a kind that is known", in(table("main", "172.16.0.0/12 tgw.hub")), []string{
-			at("172.16.0.0/12") + "'tgw' is not a route target; use igw, instance.NAME, eni.NAME, local or blackhole"}},
+			at("172.16.0.0/12") + "'tgw' is not a route target; use igw, eigw, nat.NAME, instance.NAME, eni.NAME, local or blackhole"}},
 		{"a prefix list exists", in(table("main", "pl.corp instance.fw")), []string{
 			at("pl.corp") + "the prefix list 'corp' does not exist; declare it in `prefix_lists`"}},
 		{"a destination is there once, canonically", in(table("main", "172.16.0.1/12 instance.fw", "172.16.0.2/12 eni.fw.eth1")),
@@ -254,9 +254,9 @@ func TestWrongRoutes(t *testing.T) {
 			fmt.Sprintf(more, "10.0.1.0/25") + "this route must be for the whole CIDR block of a subnet: 10.0.0.0/24, " +
 			"10.0.1.0/24"}},
 		{"a subnet may not go to the igw", in(igw, table("main", "10.0.1.0/24 igw")), []string{
-			at("10.0.1.0/24") + fmt.Sprintf(more, "10.0.1.0/24") + "this route can target only an interface or an instance"}},
+			at("10.0.1.0/24") + fmt.Sprintf(more, "10.0.1.0/24") + "this route can target only an interface, an instance or a NAT gateway"}},
 		{"nor the VPC", in(igw, table("main", "10.0.0.0/16 igw")), []string{
-			at("10.0.0.0/16") + fmt.Sprintf(more, "10.0.0.0/16") + "this route can target only an interface or an instance"}},
+			at("10.0.0.0/16") + fmt.Sprintf(more, "10.0.0.0/16") + "this route can target only an interface, an instance or a NAT gateway"}},
 		{"a prefix list may not stand for the VPC", in(prefixList("all", "10.0.0.0/16"), table("main", "pl.all instance.fw")),
 			[]string{at("pl.all") +
 				fmt.Sprintf(more, "10.0.0.0/16") + "this route must be for the whole CIDR block of a subnet: 10.0.0.0/24, " +
