@@ -253,6 +253,7 @@ type Path struct {
 	Rewrite flow.Rewrite // for the packet
 	Quote   flow.Rewrite // for the packet quoted by an ICMP error
 	MTU     uint16       // the smallest on the way, in bytes
+	MSS     uint16       // to which a gateway lowers the MSS of a SYN; 0: none does
 	Domains [2]flow.Domain
 	// Tuple is the packet as it was last seen: at the receiver, or where it was dropped.
 	Tuple flow.Tuple

@@ -35,7 +35,7 @@ func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
 // begin makes a path ready for a walk.
 func (n *Network) begin(p Packet, state State, path *Path) *walk {
 	path.numHops, path.numTaps = 0, 0
-	path.Verdict, path.Reason, path.Out, path.MTU = 0, flow.None, 0, VPCMTU
+	path.Verdict, path.Reason, path.Out, path.MTU, path.MSS = 0, flow.None, 0, VPCMTU, 0
 	path.Domains = [2]flow.Domain{}
 	path.walk = walk{net: n, packet: p, state: state, path: path}
 	return &path.walk
@@ -301,6 +301,9 @@ func (w *walk) circle(hop Hop) bool {
 	return false
 }
 
+// natMSS is the largest TCP payload of a packet that crosses a NAT gateway, which lowers the MSS of SYNs to it.
+const natMSS = NATGatewayMTU - 20 - 20
+
 // translate is a NAT gateway for what comes from inside: into its subnet, another source, and out again under its own subnet's ACL
 // and route table (VPC user guide, NAT gateways).
 func (w *walk) translate(g *ENI, crossed bool) {
@@ -323,6 +326,7 @@ func (w *walk) translate(g *ENI, crossed bool) {
 		return
 	}
 	w.tap(g, Ingress, true, BeginTracked)
+	w.path.MSS = natMSS
 	if w.packet.Error {
 		w.packet.Tuple.Src = to.Addr().As16()
 		setDestination(&w.packet.Quoted, to)
@@ -381,6 +385,7 @@ func (w *walk) restore(g *ENI) {
 		w.drop(hop, flow.NATFragment)
 		return
 	}
+	w.path.MSS = natMSS
 	if w.packet.Error {
 		w.packet.Tuple.Dst = to.Addr().As16()
 		setSource(&w.packet.Quoted, to)

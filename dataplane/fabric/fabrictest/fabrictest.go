@@ -161,3 +161,42 @@ func Sized(p fabric.Packet, n int) fabric.Packet {
 	p.Length = n
 	return p
 }
+
+// NATGateway adds a NAT gateway with pairs of a private and a public address ("" for a private gateway) to a subnet.
+func (b *Bed) NATGateway(name string, s *fabric.Subnet, addrs ...[2]string) *fabric.ENI {
+	e := &fabric.ENI{Attachment: b.next(), Name: "nat." + name, Subnet: s, Public: map[netip.Addr]netip.Addr{}, NAT: &fabric.NAT{}}
+	for _, pair := range addrs {
+		private := Addr(pair[0])
+		e.Addrs = append(e.Addrs, private)
+		b.App.ENIs[private] = e
+		if pair[1] == "" {
+			e.NAT.Private = true
+			continue
+		}
+		e.Public[private] = Addr(pair[1])
+		b.Internet.Public[Addr(pair[1])] = fabric.PublicAddress{ENI: e, Private: private}
+	}
+	e.NAT.Addrs = e.Addrs
+	b.Attachments = append(b.Attachments, &fabric.Attachment{Index: e.Attachment, ENI: e})
+	return e
+}
+
+// ThroughNAT puts the NAT gateway "out", 10.0.0.220 and 198.51.100.7, into public, and lets private route to it.
+func (b *Bed) ThroughNAT() *fabric.ENI {
+	e := b.NATGateway("out", b.Public, [2]string{"10.0.0.220", "198.51.100.7"})
+	b.Route(b.Private, "0.0.0.0/0", fabric.ToNATGateway, e)
+	return e
+}
+
+// EgressOnly adds an egress-only internet gateway, to which public routes IPv6.
+func (b *Bed) EgressOnly() {
+	b.App.EgressOnly = &fabric.ENI{Name: "eigw", Attachment: b.next()}
+	b.Attachments = append(b.Attachments, nil)
+	b.Route(b.Public, "::/0", fabric.ToEgressOnly, nil)
+}
+
+// Edge gives the internet gateway a route table with one route.
+func (b *Bed) Edge(to string, e *fabric.ENI) {
+	b.App.EdgeRoutes = &fabric.RouteTable{Name: "edge", Routes: new(bart.Table[*fabric.Route])}
+	b.App.EdgeRoutes.Routes.Insert(Prefix(to), &fabric.Route{Prefix: Prefix(to), Kind: fabric.ToENI, ENI: e, Text: to})
+}
