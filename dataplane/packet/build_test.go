@@ -26,7 +26,8 @@ type datagram struct {
 	cut          int    // keep so many bytes of the upper layer; 0 keeps all
 	skip         int    // and leave out so many at its start
 	payload      []byte
-	ttl          uint8
+	ttl, class   uint8
+	rest         []byte     // ICMP: the second word of a message that is no echo
 	pseudoTarget netip.Addr // what the pseudo header has for the destination, if not the destination
 }
 
@@ -111,7 +112,7 @@ func (d datagram) bytes(t testing.TB) []byte {
 	}
 	upper = upper[d.skip:]
 	if !d.v6() {
-		ip := &layers.IPv4{Version: 4, TTL: d.ttl, Protocol: layers.IPProtocol(d.proto), SrcIP: d.src.Addr().AsSlice(), DstIP: d.dst.Addr().AsSlice(),
+		ip := &layers.IPv4{Version: 4, TOS: d.class, TTL: d.ttl, Protocol: layers.IPProtocol(d.proto), SrcIP: d.src.Addr().AsSlice(), DstIP: d.dst.Addr().AsSlice(),
 			Flags: layers.IPv4Flag(d.frag >> 13), FragOffset: d.frag & 0x1fff, Id: 7}
 		b := serialize(t, ip, gopacket.Payload(upper))
 		if len(d.options) > 0 { // gopacket pads options in its own way; ours are whole words
@@ -127,7 +128,7 @@ func (d datagram) bytes(t testing.TB) []byte {
 	if len(d.chain) > 0 {
 		next = d.chain[0]
 	}
-	ip := &layers.IPv6{Version: 6, HopLimit: d.ttl, NextHeader: layers.IPProtocol(next), SrcIP: d.src.Addr().AsSlice(), DstIP: d.dst.Addr().AsSlice()}
+	ip := &layers.IPv6{Version: 6, TrafficClass: d.class, HopLimit: d.ttl, NextHeader: layers.IPProtocol(next), SrcIP: d.src.Addr().AsSlice(), DstIP: d.dst.Addr().AsSlice()}
 	return serialize(t, ip, gopacket.Payload(append(append([]byte{}, d.options...), upper...)))
 }
 
@@ -165,14 +166,23 @@ func (d datagram) upper(t testing.TB) []byte {
 		}
 		return b
 	case flow.ICMP:
-		return serialize(t, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(d.kind, d.code), Id: d.src.Port(), Seq: 3}, body)
+		rest := d.second()
+		return serialize(t, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(d.kind, d.code),
+			Id: binary.BigEndian.Uint16(rest), Seq: binary.BigEndian.Uint16(rest[2:])}, body)
 	case flow.ICMPv6:
 		h := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(d.kind, d.code)}
 		must(t, h.SetNetworkLayerForChecksum(ip))
-		rest := binary.BigEndian.AppendUint16(nil, d.src.Port())
-		return serialize(t, h, gopacket.Payload(append(append(rest, 0, 3), d.payload...)))
+		return serialize(t, h, gopacket.Payload(append(d.second(), d.payload...)))
 	}
 	return d.payload
+}
+
+// second is an ICMP message's second word: identifier and sequence number, or whatever rest says.
+func (d datagram) second() []byte {
+	if d.rest != nil {
+		return append([]byte{}, d.rest...)
+	}
+	return append(binary.BigEndian.AppendUint16(nil, d.src.Port()), 0, 3)
 }
 
 func serialize(t testing.TB, l ...gopacket.SerializableLayer) []byte {

@@ -24,6 +24,14 @@ type Info struct {
 	ICMPError    bool // quotes another packet
 	DontFragment bool // no router may fragment it: DF in IPv4, always in IPv6 (RFC 8200)
 
+	// ID is the identification of an IPv4 packet, or of an IPv6 packet with a fragment header; 0 without one. FragmentOffset is where
+	// the fragment's data belongs, in bytes from 0 to 65528, and FragmentData where it begins in the buffer: behind the IPv4
+	// header, or behind the IPv6 fragment header; 0 without one.
+	ID             uint32
+	FragmentOffset int
+	FragmentData   int
+	MoreFragments  bool
+
 	// routed: an IPv6 routing header still names stops to come, so the upper-layer checksum covers the last of them and not the
 	// header's destination address (RFC 8200, section 8.1).
 	routed bool
@@ -119,13 +127,16 @@ func decode4(b []byte, at int, p *Info, v view) bool {
 	p.DontFragment = frag&dontFragment != 0
 	p.Fragment = frag&(moreFragments|offset) != 0
 	p.First = p.Fragment && frag&offset == 0
+	p.MoreFragments = frag&moreFragments != 0
+	p.FragmentOffset = int(frag&offset) * 8
+	p.ID = uint32(binary.BigEndian.Uint16(h[4:]))
 	p.TTL = h[8]
 
 	p.Tuple.Family = 4
 	p.Tuple.Protocol = h[9]
 	p.Tuple.Src = mapped(h[12:16])
 	p.Tuple.Dst = mapped(h[16:20])
-	p.L4 = at + size
+	p.L4, p.FragmentData = at+size, at+size
 	return decodeUpper(b[:min(at+p.Length, len(b))], p, v)
 }
 
@@ -182,6 +193,10 @@ func extensions(b []byte, at int, next uint8, p *Info) bool {
 			frag := binary.BigEndian.Uint16(h[2:])
 			p.Fragment = frag&(moreFragments|offset) != 0
 			p.First = p.Fragment && frag&offset == 0
+			p.MoreFragments = frag&moreFragments != 0
+			p.FragmentOffset = int(frag & offset)
+			p.FragmentData = at + size
+			p.ID = binary.BigEndian.Uint32(h[4:])
 		}
 		if size > len(b)-at {
 			return false

@@ -26,7 +26,7 @@ func TestDecode(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		in   datagram
-		want packet.Info // Tuple, Length and TTL come from the description
+		want packet.Info // Tuple, Length, TTL and what IPv4 identifies fragments by come from the description
 	}{
 		{"tcp syn", tcp4, packet.Info{L4: 20, TCPFlags: flow.SYN}},
 		{"tcp with options and data", with(tcp4.with(body), func(d *datagram) { d.tcpOptions = body[:40]; d.flags = flow.ACK | flow.FIN }),
@@ -44,9 +44,9 @@ func TestDecode(t *testing.T) {
 		{"redirect", icmp(web4, app4, 5, 1).with(body), packet.Info{L4: 20, ICMPType: 5, ICMPCode: 1, ICMPError: true}},
 		{"time exceeded", icmp(web4, app4, 11, 0).with(body), packet.Info{L4: 20, ICMPType: 11, ICMPError: true}},
 		{"parameter problem", icmp(web4, app4, 12, 0).with(body), packet.Info{L4: 20, ICMPType: 12, ICMPError: true}},
-		{"first fragment", with(udp4.with(body), func(d *datagram) { d.frag = 0x2000; d.cut = 32 }), packet.Info{L4: 20, Fragment: true, First: true}},
-		{"middle fragment", with(udp4.with(body), func(d *datagram) { d.frag = 0x2004; d.skip = 32; d.cut = 40 }), packet.Info{L4: 20, Fragment: true}},
-		{"last fragment", with(udp4.with(body), func(d *datagram) { d.frag = 5; d.skip = 40 }), packet.Info{L4: 20, Fragment: true}},
+		{"first fragment", with(udp4.with(body), func(d *datagram) { d.frag = 0x2000; d.cut = 32 }), packet.Info{L4: 20, Fragment: true, First: true, MoreFragments: true}},
+		{"middle fragment", with(udp4.with(body), func(d *datagram) { d.frag = 0x2004; d.skip = 32; d.cut = 40 }), packet.Info{L4: 20, Fragment: true, MoreFragments: true, FragmentOffset: 32}},
+		{"last fragment", with(udp4.with(body), func(d *datagram) { d.frag = 5; d.skip = 40 }), packet.Info{L4: 20, Fragment: true, FragmentOffset: 40}},
 		{"esp", other(50, web4, app4).with(body), packet.Info{L4: 20}},
 		{"a protocol with no bytes at all", other(253, web4, app4), packet.Info{L4: 20}},
 		{"icmpv6 inside ipv4 is a protocol like any other", other(flow.ICMPv6, web4, app4), packet.Info{L4: 20}},
@@ -63,21 +63,27 @@ func TestDecode(t *testing.T) {
 		{"an icmpv6 error nobody has defined quotes nothing that we know", icmp(web6, app6, 5, 0).with(body), packet.Info{L4: 40, ICMPType: 5, DontFragment: true}},
 		{"tcp behind hop-by-hop, destination options and routing", tcp6.behind(0, 60, 43),
 			packet.Info{L4: 64, TCPFlags: flow.SYN, Options: true, DontFragment: true}},
-		{"an atomic fragment is a whole packet", udp6.behind(44), packet.Info{L4: 48, Options: true, DontFragment: true}},
+		{"an atomic fragment is a whole packet", udp6.behind(44), packet.Info{L4: 48, FragmentData: 48, Options: true, DontFragment: true}},
 		{"no next header", other(59, web6, app6), packet.Info{L4: 40, DontFragment: true}},
 		{"an authentication header is an upper layer", other(51, web6, app6).with(body), packet.Info{L4: 40, DontFragment: true}},
 		{"icmp inside ipv6 is a protocol like any other", other(2, web6, app6).with(body), packet.Info{L4: 40, DontFragment: true}},
 		{"first fragment over ipv6", with(udp6.with(body), func(d *datagram) {
-			d.cut, d.chain, d.options = 32, []uint8{44}, ext(flow.UDP, 0, 0, 1)
-		}), packet.Info{L4: 48, Fragment: true, First: true, Options: true, DontFragment: true}},
+			d.cut, d.chain, d.options = 32, []uint8{44}, ext(flow.UDP, 0, 0, 1, 1, 2, 3, 4)
+		}), packet.Info{L4: 48, FragmentData: 48, Fragment: true, First: true, MoreFragments: true, ID: 0x01020304, Options: true, DontFragment: true}},
 		{"last fragment over ipv6", with(udp6.with(body), func(d *datagram) {
 			d.skip, d.chain, d.options = 32, []uint8{44}, ext(flow.UDP, 0, 0, 32)
-		}), packet.Info{L4: 48, Fragment: true, Options: true, DontFragment: true}},
+		}), packet.Info{L4: 48, FragmentData: 48, Fragment: true, FragmentOffset: 32, Options: true, DontFragment: true}},
+		{"first fragment whose data begins with an extension header", with(udp6.with(body), func(d *datagram) {
+			d.cut, d.chain, d.options = 32, []uint8{0, 44, 60}, append(append(ext(44, 0, 1, 4), ext(60, 0, 0, 1, 0, 0, 0, 9)...), ext(flow.UDP, 0, 1, 4)...)
+		}), packet.Info{L4: 64, FragmentData: 56, Fragment: true, First: true, MoreFragments: true, ID: 9, Options: true, DontFragment: true}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := row.in.bytes(t)
 			want := row.want
 			want.Tuple, want.Length, want.TTL = row.in.tuple(), len(b), row.in.ttl
+			if !row.in.v6() {
+				want.ID, want.FragmentData = 7, want.L4
+			}
 			var got packet.Info
 			if !packet.Decode(b, &got) {
 				t.Fatalf("malformed: % x", b)
@@ -222,6 +228,9 @@ func TestQuoted(t *testing.T) {
 			}
 			want := row.want
 			want.Tuple, want.Length, want.TTL = row.inner.tuple(), length, row.inner.ttl
+			if !row.inner.v6() {
+				want.ID, want.FragmentData = 7, want.L4
+			}
 			if q != want {
 				t.Errorf("\n got %+v\nwant %+v", q, want)
 			}

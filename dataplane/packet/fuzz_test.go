@@ -119,6 +119,9 @@ func agreesWithGopacket(t *testing.T, b []byte, p *packet.Info) {
 			t.Fatalf("gopacket: %+v\nours: %+v", ip, p)
 		}
 		more := ip.Flags&layers.IPv4MoreFragments != 0
+		if p.ID != uint32(ip.Id) || p.FragmentOffset != int(ip.FragOffset)*8 || p.MoreFragments != more || p.FragmentData != p.L4 {
+			t.Fatalf("gopacket: %+v\nours: %+v", ip, p)
+		}
 		if p.Fragment != (more || ip.FragOffset != 0) || p.First != (more && ip.FragOffset == 0) || p.DontFragment != (ip.Flags&layers.IPv4DontFragment != 0) {
 			t.Fatalf("gopacket: %+v\nours: %+v", ip, p)
 		}
@@ -126,6 +129,11 @@ func agreesWithGopacket(t *testing.T, b []byte, p *packet.Info) {
 		if string(ip.SrcIP) != string(p.Tuple.SrcAddr().AsSlice()) || string(ip.DstIP) != string(p.Tuple.DstAddr().AsSlice()) ||
 			ip.HopLimit != p.TTL || int(ip.Length)+40 != p.Length {
 			t.Fatalf("gopacket: %+v\nours: %+v", ip, p)
+		}
+	}
+	if f, ok := pkt.Layer(layers.LayerTypeIPv6Fragment).(*layers.IPv6Fragment); ok && p.Tuple.Family == 6 && p.FragmentData != 0 {
+		if p.ID != f.Identification || p.FragmentOffset != int(f.FragmentOffset)*8 || p.MoreFragments != f.MoreFragments {
+			t.Fatalf("gopacket: %+v\nours: %+v", f, p)
 		}
 	}
 	if p.Fragment {
@@ -174,4 +182,152 @@ func upperLayer(pkt gopacket.Packet) gopacket.Layer {
 		}
 	}
 	return nil
+}
+
+// checkAnswers builds all that a router may answer b with, and cuts b into fragments: what comes out is a packet with right checksums that
+// fits, and b stays as it is.
+func checkAnswers(t *testing.T, b []byte, p *packet.Info) {
+	t.Helper()
+	before := bytes.Clone(b)
+	router, limit := router4, 576
+	if p.Tuple.Family == 6 {
+		router, limit = router6, 1280
+	}
+	for _, answer := range [][]byte{
+		packet.AppendTooBig(nil, b, p, router, 1500), packet.AppendTimeExceeded(nil, b, p, router), packet.AppendRST(nil, b, p),
+	} {
+		if answer == nil {
+			continue
+		}
+		a := decoded(t, answer)
+		if !checksumsRight(answer, &a) || len(answer) > limit || a.Length != len(answer) || a.Tuple.Dst != p.Tuple.Src {
+			t.Fatalf("% x\nis answered by % x", b, answer)
+		}
+	}
+	for _, f := range packet.Fragment(b, p, 576) {
+		if len(f) > 576 {
+			t.Fatalf("a fragment has %d bytes", len(f))
+		}
+	}
+	if !bytes.Equal(b, before) {
+		t.Fatal("an answer changed the packet")
+	}
+	right := checksumsRight(b, p)
+	if packet.ClampMSS(b, p, 100); right && !checksumsRight(b, p) {
+		t.Fatalf("a right checksum went wrong\nbefore % x\nafter  % x", before, b)
+	}
+	copy(b, before)
+}
+
+// FuzzICMPErrorTranslation feeds any bytes to the translation between the families and back: it may not panic or touch the packet; what
+// comes out is a packet of the other family with the addresses and ports that were asked for, also in the quote of an error; a right checksum stays
+// right; and what goes there and back is the same connection.
+func FuzzICMPErrorTranslation(f *testing.F) {
+	body := make([]byte, 60)
+	fill(body)
+	huge := make([]byte, 1500)
+	fill(huge)
+	extended := func(d datagram, rest ...byte) []byte { d.rest = rest; return d.bytes(f) }
+	fragmented4, fragmented6 := udp4.with(body), udp6.with(body)
+	fragmented4.frag, fragmented4.cut = 0x2000, 32
+	fragmented6.chain, fragmented6.options, fragmented6.cut = []uint8{44}, ext(flow.UDP, 0, 0, 1, 1, 2, 3, 4), 32
+	for _, b := range [][]byte{
+		tcp4.with(body).bytes(f), tcp6.with(huge).bytes(f), udp4.with(huge).bytes(f), udp6.behind(0, 60, 43, 44).bytes(f),
+		echo(web4, app4, 8, 7).with(body).bytes(f), echo(web6, app6, 129, 7).with(body).bytes(f), fragmented4.bytes(f), fragmented6.bytes(f),
+		extended(icmp(app4, web4, 3, 4).with(tcp4.with(huge).bytes(f)[:548]), 0, 0, 5, 220),
+		extended(icmp(app4, web4, 3, 4).with(udp4.bytes(f)), 0, 0, 0, 0),
+		extended(icmp(app4, web4, 3, 3).with(udp4.with(huge).bytes(f)), 0, 32, 0, 0),
+		extended(icmp(app4, web4, 11, 0).with(echo(web4, app4, 8, 7).with(body).bytes(f)), 0, 0, 0, 0),
+		extended(icmp(app4, web4, 12, 0).with(fragmented4.bytes(f)), 9, 0, 0, 0),
+		extended(icmp(app6, web6, 2, 0).with(tcp6.with(huge).bytes(f)[:1232]), 0, 0, 5, 220),
+		extended(icmp(app6, web6, 1, 4).with(udp6.with(body).behind(0, 60).bytes(f)), 16, 0, 0, 0),
+		extended(icmp(app6, web6, 3, 0).with(echo(web6, app6, 128, 7).bytes(f)), 0, 0, 0, 0),
+		extended(icmp(app6, web6, 4, 0).with(fragmented6.bytes(f)), 0, 0, 0, 6),
+		extended(icmp(app6, web6, 4, 1).with(tcp6.bytes(f)[:48]), 0, 0, 0, 6),
+		icmp(app4, web4, 11, 0).with(icmp(web4, app4, 3, 1).with(tcp4.bytes(f)).bytes(f)).bytes(f),
+	} {
+		f.Add(b, uint16(1234))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, port uint16) {
+		var p packet.Info
+		if !packet.Decode(b, &p) {
+			return
+		}
+		checkAnswers(t, b, &p)
+		before := bytes.Clone(b)
+		there := packet.Translation{
+			Rewrite: flow.Rewrite{Src: netip.MustParseAddr("64:ff9b::a00:209"), Dst: netip.MustParseAddr("2001:db8::5"), DstPort: port}, ID: port,
+			Quote: flow.Rewrite{Src: netip.MustParseAddr("2001:db8::5"), Dst: netip.MustParseAddr("64:ff9b::a00:209"), SrcPort: port},
+		}
+		if p.Tuple.Family == 6 {
+			there.Src, there.Dst = netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("198.51.100.9")
+			there.Quote.Src, there.Quote.Dst = there.Dst, there.Src
+		}
+		out, ok := translate(b, &p, there)
+		if !bytes.Equal(b, before) {
+			t.Fatalf("the packet itself changed")
+		}
+		if !ok {
+			if string(out) != "head" {
+				t.Fatalf("dropped, and left % x", out)
+			}
+			return
+		}
+		o := checkTranslated(t, b, &p, out[4:], there)
+		if p.Fragment && !p.First {
+			return
+		}
+		back := packet.Translation{Rewrite: flow.Rewrite{Src: p.Tuple.SrcAddr(), Dst: p.Tuple.DstAddr(), DstPort: p.Tuple.DstPort}, Quote: there.Quote}
+		back.Quote.Src, back.Quote.Dst, back.Quote.SrcPort = p.Tuple.DstAddr(), p.Tuple.SrcAddr(), 0
+		again, ok := translate(out[4:], &o, back)
+		if !ok { // an error's pointer may have no way back
+			if !p.ICMPError {
+				t.Fatalf("no way back from % x", out[4:])
+			}
+			return
+		}
+		if r := decoded(t, again[4:]); p.Tuple.Src != r.Tuple.Src || p.Tuple.Dst != r.Tuple.Dst || p.Tuple.Protocol != r.Tuple.Protocol ||
+			!p.ICMPError && p.Tuple.DstPort != 0 && p.Tuple != r.Tuple { // port 0 means "unchanged", so nothing leads back to it
+			t.Fatalf("there and back: %v, want %v", r.Tuple, p.Tuple)
+		}
+	})
+}
+
+// checkTranslated asserts that out is b as the translation asks for, and returns its Info.
+func checkTranslated(t *testing.T, b []byte, p *packet.Info, out []byte, tr packet.Translation) packet.Info {
+	t.Helper()
+	o := decoded(t, out)
+	if o.Length != len(out) || o.Tuple.SrcAddr() != tr.Src || o.Tuple.DstAddr() != tr.Dst || o.TTL != p.TTL || o.Fragment != p.Fragment || o.First != p.First ||
+		o.FragmentOffset != p.FragmentOffset || o.MoreFragments != p.MoreFragments || o.ICMPError != p.ICMPError {
+		t.Fatalf("% x\nbecame % x\nwhich is %+v", b, out, o)
+	}
+	if right := checksumsRight(b, p) || upperRight(b, p); right && !o.Fragment && !checksumsRight(out, &o) {
+		t.Fatalf("a right checksum went wrong\nbefore % x\nafter  % x", b, out)
+	}
+	if !p.ICMPError {
+		if o.Length-o.L4 != p.Length-p.L4 {
+			t.Fatalf("%d bytes of data became %d", p.Length-p.L4, o.Length-o.L4)
+		}
+		return o
+	}
+	if len(out) > 1280 && o.Tuple.Family == 6 {
+		t.Fatalf("an error of %d bytes", len(out))
+	}
+	var q, i packet.Info
+	if !packet.Quoted(b, p, &q) || !packet.Quoted(out, &o, &i) {
+		t.Fatalf("% x\nbecame % x\nand one of them quotes nothing", b, out)
+	}
+	if i.Tuple.SrcAddr() != tr.Quote.Src || i.Tuple.DstAddr() != tr.Quote.Dst || i.Length-(i.L4-o.L4-8) != q.Length-(q.L4-p.L4-8) {
+		t.Fatalf("quotes %+v\nwhich became %+v", q, i)
+	}
+	return o
+}
+
+// upperRight verifies the checksum of an upper layer behind extension headers, for whose sake checksumsRight is silent.
+func upperRight(b []byte, p *packet.Info) bool {
+	if p.Fragment || p.Tuple.Family != 6 || p.Tuple.Protocol == flow.UDP {
+		return false
+	}
+	h := b[p.L4:p.Length]
+	return sum(pseudoHeader(p, len(h)), h) == 0xffff
 }

@@ -146,11 +146,14 @@ func (c change) applyUDP(field []byte) change {
 	return setWord(field, sum)
 }
 
+// swapped is the change of a sum by words that stand at odd offsets: one's-complement sums do not mind the order of bytes, as long as it is
+// the same for all words (RFC 1071, section 2(B)).
+func (c change) swapped() change {
+	s := fold(uint64(c))
+	return change(s<<8 | s>>8)
+}
+
 // checksum is what old becomes.
 func (c change) checksum(old uint16) uint16 {
-	sum := uint64(^old) + uint64(c)
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	return ^fold(uint64(^old) + uint64(c))
 }
