@@ -179,16 +179,17 @@ func (st *state) agree(n *node, c *Check) {
 	only("seen_as", "`tcp`, `udp`, `http` and `say`", u.source, n)
 }
 
-// hopExists checks that the NAME of NAME/sg-in is an interface or internet host of the lab.
+// hopExists checks that the NAME of NAME/sg-in is an interface or internet host of the lab, and that of nat.NAME a NAT gateway.
 func (st *state) hopExists(n *node) {
 	if textOf(n) == "" {
 		return
 	}
-	name, _, named := strings.Cut(n.text, "/")
-	if !named {
+	name, station, named := strings.Cut(n.text, "/")
+	instance, device, inner := strings.Cut(name, ".")
+	gateway := instance == "nat" && inner && (!named || slices.Contains(natStations, station))
+	if !named && !gateway || gateway && len(st.dir.gateways[device]) > 0 {
 		return
 	}
-	instance, device, _ := strings.Cut(name, ".")
 	for _, r := range st.dir.instances[instance] {
 		for _, eni := range r.instance.Interfaces {
 			if eni.Name == name {
@@ -197,6 +198,10 @@ func (st *state) hopExists(n *node) {
 		}
 	}
 	if device == "" && st.dir.hosts[name] != nil {
+		return
+	}
+	if gateway {
+		st.wrong(n, faultf(0, didYouMean(name, st.dir.interfaceNames(), ""), "no NAT gateway is called %s", quote(device)))
 		return
 	}
 	st.wrong(n, faultf(0, didYouMean(name, st.dir.interfaceNames(), ""), "no interface or internet host is called %s", quote(name)))

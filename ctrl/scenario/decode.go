@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
@@ -11,7 +12,8 @@ import (
 // decode turns a tree whose shape was checked into a model that is not yet complete. Values that are wrong are left at zero; the
 // resources around them stay, so that references to them lead somewhere.
 func (r *reader) decode(root *node) *vpc.Model {
-	m := &vpc.Model{Name: textOf(root.get("name")), Region: textOf(root.get("region")), Account: textOf(root.get("account"))}
+	m := &vpc.Model{Name: textOf(root.get("name")), Region: textOf(root.get("region")), Account: textOf(root.get("account")),
+		Tracking: decodeTracking(root.get("tracking"))}
 	for _, e := range root.get("vpcs").all() {
 		m.VPCs = append(m.VPCs, decodeVPC(e))
 	}
@@ -28,6 +30,14 @@ func (r *reader) decode(root *node) *vpc.Model {
 		}
 	}
 	return m
+}
+
+func decodeTracking(n *node) vpc.Tracking {
+	timeout := func(key string) time.Duration {
+		d, _ := parseDuration(textOf(n.get(key))) // checked by its shape
+		return d
+	}
+	return vpc.Tracking{TCPEstablished: timeout("tcp_established"), UDPStream: timeout("udp_stream"), UDP: timeout("udp")}
 }
 
 // all lists the entries of a mapping whose key and value are sound enough to stand for a resource.
@@ -115,6 +125,12 @@ func decodeVPC(e entry) *vpc.VPC {
 		DNSSupport:      boolOf(n.get("dns").get("support"), true),
 		DNSHostnames:    boolOf(n.get("dns").get("hostnames"), false),
 		InternetGateway: hasGateway(n.get("internet_gateway")),
+		EdgeRoutes:      decodeRoutes(n.get("internet_gateway").get("routes")),
+
+		EgressOnlyGateway: boolOf(n.get("egress_only_gateway"), false),
+	}
+	for _, e := range n.get("nat_gateways").all() {
+		v.NATGateways = append(v.NATGateways, decodeNATGateway(e))
 	}
 	for _, e := range n.get("route_tables").all() {
 		v.RouteTables = append(v.RouteTables, &vpc.RouteTable{Name: e.key, Routes: decodeRoutes(e.value.get("routes"))})
@@ -146,6 +162,29 @@ func decodeVPC(e entry) *vpc.VPC {
 
 // hasGateway reads `internet_gateway: true` or a mapping, which says that there is one.
 func hasGateway(n *node) bool { return n != nil && n.kind == mapping || boolOf(n, false) }
+
+// The types of NAT gateways.
+const (
+	natPublic  = "public"
+	natPrivate = "private"
+)
+
+// decodeNATGateway reads a NAT gateway. A secondary address is an elastic one of a public gateway, and a private one of a private
+// gateway.
+func decodeNATGateway(e entry) *vpc.NATGateway {
+	n := e.value
+	g := &vpc.NATGateway{Name: e.key, Subnet: textOf(n.get("subnet")), Private: textOf(n.get("type")) == natPrivate}
+	primary := vpc.NATAddress{IP: addrOf(n.get("ip")), Public: addrOf(n.get("eip")), AutoPublic: textOf(n.get("eip")) == "auto"}
+	g.Addresses = append(g.Addresses, primary)
+	for _, item := range n.get("secondary").elements() {
+		a := vpc.NATAddress{Public: addrOf(item), AutoPublic: textOf(item) == "auto"}
+		if g.Private {
+			a.IP, a.Public = a.Public, a.IP
+		}
+		g.Addresses = append(g.Addresses, a)
+	}
+	return g
+}
 
 func decodeSubnet(e entry) *vpc.Subnet {
 	n := e.value

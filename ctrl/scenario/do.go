@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -214,17 +216,25 @@ const (
 	sendSourcePort = 40000
 	sendTTL        = 64
 	maxSendSize    = 8900 // with any headers below the interface's 9001 bytes
+	fragmentUnit   = 8    // fragments begin at multiples of it (RFC 791)
+	maxPieces      = 64
 )
 
+// headerSizes are the bytes of IP payload before the packet's own.
+var headerSizes = map[uint8]int{flow.TCP: 20, flow.UDP: 8, flow.ICMP: 8, flow.ICMPv6: 8}
+
 // sendWords are the words that may follow what `send` sends, in any order, each once.
-var sendWords = []string{"from", "to", "size", "ttl", "flags", "fragment", "df"}
+var sendWords = []string{"from", "to", "size", "ttl", "flags", "fragment", "fragments", "df"}
 
 // parseSend reads one crafted packet:
 //
-//	PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [df]
+//	PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [fragments BYTES|FROM-TO,FROM-TO…] [df]
 //
 // PROTO is tcp, udp, icmp, icmpv6 or a protocol number. WHAT is PORT or SOURCE->PORT for tcp and udp, TYPE or TYPE/CODE for ICMP,
-// and nothing for others. `from` forges the source; `fragment` makes the packet a first fragment with more to follow.
+// and nothing for others. `from` forges the source; `fragment` makes the packet a first fragment with more to follow. `fragments`
+// splits the packet: into fragments of BYTES bytes of IP payload, sent in order, or into the pieces of its IP payload that are listed,
+// sent in that order. The IP payload begins with the header of TCP (20 bytes), UDP or ICMP (8 bytes); pieces may overlap, repeat or
+// leave a part out.
 func parseSend(p *phrase, d *directory, sender Node) (Packet, *fault) {
 	out := Packet{TTL: sendTTL}
 	proto := p.take()
@@ -248,6 +258,11 @@ func parseSend(p *phrase, d *directory, sender Node) (Packet, *fault) {
 	}
 	if _, ok := seen["to"]; !ok {
 		return out, faultf(p.end, "add `to HOST`", "the destination is missing")
+	}
+	if w, ok := seen["fragments"]; ok {
+		if f := out.divisible(); f != nil {
+			return out, f.shift(w.at)
+		}
 	}
 	if d == nil || !d.complete {
 		return out, nil
@@ -308,12 +323,68 @@ func (out *Packet) option(w word, p *phrase, d *directory) (f *fault) {
 		out.TCPFlags, f = parseFlags(p.take())
 	case "fragment":
 		out.Fragment = true
+	case "fragments":
+		f = out.fragments(p.take())
 	case "df":
 		out.DontFragment = true
 	default:
 		return faultf(w.at, didYouMean(w.text, sendWords, "the words here are"), "%s is not part of a packet", quote(w.text))
 	}
 	return f
+}
+
+// fragments reads a size of fragments, or a list of pieces.
+func (out *Packet) fragments(w word) *fault {
+	const form = "write `fragments 512`, or pieces as in `fragments 0-512,512-1008`"
+	if !strings.ContainsAny(w.text, "-,") {
+		n, ok := parseNumber(w.text, maxSendSize)
+		if !ok || n == 0 || n%fragmentUnit != 0 {
+			return faultf(w.at, form, "`fragments` takes a multiple of 8 from 8 to %d%s", maxSendSize/fragmentUnit*fragmentUnit, notThis(w))
+		}
+		out.FragmentSize = n
+		return nil
+	}
+	at := w.at
+	for _, text := range strings.Split(w.text, ",") {
+		first, last, _ := strings.Cut(text, "-")
+		from, ok := parseNumber(first, maxSendSize)
+		to, ok2 := parseNumber(last, math.MaxUint16)
+		switch {
+		case !ok || !ok2 || from >= to:
+			return faultf(at, form, "%s is not a piece of a packet", quote(text))
+		case from%fragmentUnit != 0:
+			return faultf(at, fmt.Sprintf("begin at %d or %d", from/fragmentUnit*fragmentUnit, (from/fragmentUnit+1)*fragmentUnit),
+				"a fragment cannot begin at byte %d: it begins at a multiple of 8", from)
+		case len(out.Pieces) == maxPieces:
+			return faultf(at, "send fewer", "there are more than %d pieces", maxPieces)
+		}
+		out.Pieces = append(out.Pieces, Piece{from, to})
+		at += utf8.RuneCountInString(text) + 1
+	}
+	return nil
+}
+
+// divisible checks that the fragments that are asked for are fragments of the packet.
+func (out *Packet) divisible() *fault {
+	length := headerSizes[out.Protocol] + out.Size
+	switch {
+	case out.Fragment:
+		return faultf(0, "keep one of them", "`fragment` and `fragments` exclude each other")
+	case out.FragmentSize >= length:
+		return faultf(0, "give it a larger `size`, or make the fragments smaller",
+			"an IP payload of %d bytes is not split into fragments of %d", length, out.FragmentSize)
+	}
+	for _, piece := range out.Pieces {
+		switch {
+		case piece.To > length:
+			return faultf(0, "end it there, or give the packet a larger `size`",
+				"the packet's IP payload ends at byte %d, before %d", length, piece.To)
+		case piece.To%fragmentUnit != 0 && piece.To != length:
+			return faultf(0, fmt.Sprintf("the packet's IP payload ends at byte %d", length),
+				"a fragment that is not the last cannot end at byte %d: it ends at a multiple of 8", piece.To)
+		}
+	}
+	return nil
 }
 
 func sendNumber(w word, of string, least, most int) (int, *fault) {

@@ -16,8 +16,16 @@
 //   - HOST may name a further interface: firewall.eth1, firewall.eth1.ipv6. An internet host's NAME.public is its IPv4 address. In `ping6`
 //     a name alone is its IPv6 address. A URL cannot hold VPC/NAME, since its slash would begin the path.
 //   - `exec` splits its text into words as a shell would that expands nothing; quotes keep words together.
-//   - `at` is a hop in full (web/sg-in) or without its name (sg-in).
+//   - A NAT gateway's `type` is public by default, and then `eip` is needed. In `secondary` a public gateway has elastic addresses or `auto`,
+//     each of which gets a private address of its own; a private gateway has private addresses. As HOST, nat.NAME is its primary private
+//     address and nat.NAME.public its primary elastic one.
+//   - A route for IPv6 can lead to a NAT gateway only inside 64:ff9b::/96. `blackhole` is no target of an edge route.
+//   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces: {tcp_established: 350s,
+//     udp_stream: 120s, udp: 30s}.
+//   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and nat.NAME/acl-in, /acl-out
+//     and /route.
 //   - In a change, null for what is not there is a mistake, and `name`, `clock` and `checks` cannot be changed. A mistake that a
 //     change causes elsewhere is reported at the change and says where it lies.
-//   - `send PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [df]`: see parseSend.
+//   - `send PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [fragments BYTES|FROM-TO,…] [df]`: see
+//     parseSend.
 package scenario

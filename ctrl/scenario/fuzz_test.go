@@ -18,6 +18,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add([]byte(lab))
+	f.Add([]byte(gatewayLab))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		s, err := Parse("fuzz.yaml", src)
 		if err == nil {
@@ -46,7 +47,8 @@ func FuzzParse(f *testing.F) {
 func FuzzRule(f *testing.F) {
 	for _, seed := range []string{
 		"tcp 80 from 0.0.0.0/0", "100 allow tcp 1024-65535 from 10.0.0.0/8", "icmp 8/0 from sg.web", "all from data/sg.db", "udp 53 from pl.corp",
-		"6 22 from ::/0", "tcp 80-20 from 10.0.0.5", " icmpv6\t128/0 from 2001:db8::/32 ", "tcp 80 to x", "", "é",
+		"6 22 from ::/0", "tcp 80-20 from 10.0.0.5",
+		"send udp 53 to db size 100 fragments 48-108,0-48", "send icmp 8 to db size 99 fragments 16", " icmpv6\t128/0 from 2001:db8::/32 ", "tcp 80 to x", "", "é",
 	} {
 		f.Add(seed)
 	}

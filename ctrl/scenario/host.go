@@ -14,9 +14,10 @@ type directory struct {
 	instances map[string][]resident // by name; several VPCs may have one of the name
 	hosts     map[string]*vpc.Host
 	vpcs      map[string]*vpc.VPC
-	names     []string // everything a NAME can be, in file order
-	hops      []string // interfaceNames, once it was asked for
-	complete  bool     // the model is: addresses are allocated
+	gateways  map[string][]translator // NAT gateways by name
+	names     []string                // everything a NAME can be, in file order
+	hops      []string                // interfaceNames, once it was asked for
+	complete  bool                    // the model is: addresses are allocated
 }
 
 // resident is an instance with its VPC.
@@ -25,8 +26,15 @@ type resident struct {
 	instance *vpc.Instance
 }
 
+// translator is a NAT gateway with its VPC.
+type translator struct {
+	vpc     *vpc.VPC
+	gateway *vpc.NATGateway
+}
+
 func newDirectory(m *vpc.Model, complete bool) *directory {
-	d := &directory{instances: map[string][]resident{}, hosts: map[string]*vpc.Host{}, vpcs: map[string]*vpc.VPC{}, complete: complete}
+	d := &directory{instances: map[string][]resident{}, hosts: map[string]*vpc.Host{}, vpcs: map[string]*vpc.VPC{},
+		gateways: map[string][]translator{}, complete: complete}
 	for _, v := range m.VPCs {
 		d.vpcs[v.Name] = v
 		for _, i := range v.Instances {
@@ -34,6 +42,9 @@ func newDirectory(m *vpc.Model, complete bool) *directory {
 				d.names = append(d.names, i.Name)
 			}
 			d.instances[i.Name] = append(d.instances[i.Name], resident{v, i})
+		}
+		for _, g := range v.NATGateways {
+			d.gateways[g.Name] = append(d.gateways[g.Name], translator{v, g})
 		}
 	}
 	for _, h := range m.Hosts {
@@ -110,7 +121,8 @@ const (
 
 // address resolves a HOST: an address; an instance or internet host, which stands for its private IPv4 address (its IPv6 address
 // where IPv6 is asked for); NAME.public and NAME.ipv6; NAME.ethN for a further interface, also NAME.ethN.public and NAME.ethN.ipv6;
-// all of them also behind VPC/. The address is invalid without a fault when the model is not complete.
+// nat.NAME and nat.NAME.public for the primary addresses of a NAT gateway; all of them also behind VPC/. The address is invalid
+// without a fault when the model is not complete.
 func (d *directory) address(s string, want family) (netip.Addr, *fault) {
 	if s == "" {
 		return netip.Addr{}, faultf(0, "name an address, an instance or an internet host", "the host is missing")
@@ -120,6 +132,13 @@ func (d *directory) address(s string, want family) (netip.Addr, *fault) {
 			return netip.Addr{}, f
 		}
 		return d.fits(a, s, want)
+	}
+	if g, at, f := d.translator(s); f != nil || g != nil {
+		if f != nil {
+			return netip.Addr{}, f
+		}
+		a, f := d.gatewayAddress(g, s[at:], want)
+		return a, f.shift(at)
 	}
 	whole, variant, _ := strings.Cut(s, ".")
 	r, h, f := d.find(whole)
@@ -150,6 +169,77 @@ func (d *directory) address(s string, want family) (netip.Addr, *fault) {
 	}
 	return netip.Addr{}, faultf(at, "its interfaces are "+choices(devices(r.instance)),
 		"instance %s has no interface %s", quote(whole), quote(device))
+}
+
+// translator finds the NAT gateway of nat.NAME or VPC/nat.NAME; what stands behind that begins at offset at. It is nil without a fault
+// where something else is meant.
+func (d *directory) translator(s string) (g *vpc.NATGateway, at int, f *fault) {
+	owner, rest, foreign := strings.Cut(s, "/")
+	if !foreign {
+		owner, rest = "", s
+	}
+	rest, ok := strings.CutPrefix(rest, "nat.")
+	if !ok || foreign && d.vpcs[owner] == nil {
+		return nil, 0, nil
+	}
+	name, form, further := strings.Cut(rest, ".")
+	at = len(s) - len(rest)
+	var found []translator
+	for _, t := range d.gateways[name] {
+		if !foreign || t.vpc.Name == owner {
+			found = append(found, t)
+		}
+	}
+	// nat.public, nat.ipv6 and nat.eth1 are also what an instance or host called nat has.
+	namesake := (name == "public" || name == "ipv6" || name == "eth0" || device.matches(name)) &&
+		(d.hosts["nat"] != nil || len(d.instances["nat"]) > 0)
+	switch {
+	case len(found) == 0 && namesake:
+		return nil, 0, nil
+	case len(found) == 0:
+		return nil, 0, faultf(at, didYouMean(name, d.gatewayNames(owner), "there are"), "no NAT gateway is called %s", quote(name))
+	case len(found) > 1:
+		var candidates []string
+		for _, t := range found {
+			candidates = append(candidates, t.vpc.Name+"/nat."+name)
+		}
+		return nil, 0, faultf(0, "write "+choices(candidates), "%s is a NAT gateway of several VPCs", quote("nat."+name))
+	case namesake:
+		return nil, 0, faultf(at, "rename one of them", "%s may mean NAT gateway %s or what is called `nat`", quote(s), quote(name))
+	}
+	if further {
+		return found[0].gateway, len(s) - len(form), nil
+	}
+	return found[0].gateway, len(s), nil
+}
+
+// gatewayNames are the NAT gateways of a VPC, or of all.
+func (d *directory) gatewayNames(owner string) []string {
+	var names []string
+	for name, found := range d.gateways {
+		if owner == "" || slices.ContainsFunc(found, func(t translator) bool { return t.vpc.Name == owner }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (d *directory) gatewayAddress(g *vpc.NATGateway, form string, want family) (netip.Addr, *fault) {
+	a := g.Addresses[0]
+	if f := wrongFamily(false, want); f != nil {
+		return netip.Addr{}, f
+	}
+	switch {
+	case form == "":
+		return a.IP, nil
+	case form != "public":
+		hint := "write " + quote("nat."+g.Name) + " or " + quote("nat."+g.Name+".public")
+		return netip.Addr{}, faultf(0, hint, "a NAT gateway has no %s", quote(form))
+	case g.Private:
+		return netip.Addr{}, faultf(0, "write "+quote("nat."+g.Name), "NAT gateway %s is private and has no public address", quote(g.Name))
+	}
+	return a.Public, nil
 }
 
 func devices(i *vpc.Instance) []string {
@@ -243,7 +333,7 @@ func (d *directory) interfaceAddress(eni *vpc.ENI, whole, form string, want fami
 	return a, nil
 }
 
-// interfaceNames are the names by which hops call interfaces and internet hosts: web, firewall.eth1.
+// interfaceNames are the names by which hops call interfaces, internet hosts and NAT gateways: web, firewall.eth1, nat.out.
 func (d *directory) interfaceNames() []string {
 	if d.hops != nil {
 		return d.hops
@@ -257,6 +347,9 @@ func (d *directory) interfaceNames() []string {
 	}
 	for name := range d.hosts {
 		d.hops = append(d.hops, name)
+	}
+	for name := range d.gateways {
+		d.hops = append(d.hops, "nat."+name)
 	}
 	slices.Sort(d.hops)
 	return d.hops

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
@@ -40,18 +41,19 @@ var (
 	zoneText = text{want: "an availability zone: a letter, or a name such as us-east-1a",
 		pattern: `^([a-z]|[a-z]{2}(-[a-z]+)+-[1-9][0-9]?[a-z])$`}
 
-	cidr4 = text{want: "an IPv4 CIDR such as 10.0.0.0/16", pattern: `^` + reCIDR4 + `$`, parse: checkCIDR(ipv4)}
-	cidr6 = text{want: "an IPv6 CIDR such as 2001:db8::/56", pattern: `^` + reCIDR6 + `$`, parse: checkCIDR(ipv6)}
-	cidr  = text{want: "a CIDR", pattern: `^(` + reCIDR4 + `|` + reCIDR6 + `)$`, parse: checkCIDR(anyFamily)}
-	addr4 = text{want: "an IPv4 address such as 10.0.0.10", pattern: `^` + reAddr4 + `$`, parse: checkAddr(ipv4)}
-	addr  = text{want: "an IP address", pattern: `^(` + reAddr4 + `|` + reAddr6 + `)$`, parse: checkAddr(anyFamily)}
-	eip   = text{want: "`auto` or a public IPv4 address", pattern: `^(auto|` + reAddr4 + `)$`, parse: or("auto", checkAddr(ipv4))}
-	addr6 = text{want: "`none` or an IPv6 address", pattern: `^(none|` + reAddr6 + `)$`, parse: or("none", checkAddr(ipv6))}
+	cidr4   = text{want: "an IPv4 CIDR such as 10.0.0.0/16", pattern: `^` + reCIDR4 + `$`, parse: checkCIDR(ipv4)}
+	cidr6   = text{want: "an IPv6 CIDR such as 2001:db8::/56", pattern: `^` + reCIDR6 + `$`, parse: checkCIDR(ipv6)}
+	cidr    = text{want: "a CIDR", pattern: `^(` + reCIDR4 + `|` + reCIDR6 + `)$`, parse: checkCIDR(anyFamily)}
+	addr4   = text{want: "an IPv4 address such as 10.0.0.10", pattern: `^` + reAddr4 + `$`, parse: checkAddr(ipv4)}
+	addr    = text{want: "an IP address", pattern: `^(` + reAddr4 + `|` + reAddr6 + `)$`, parse: checkAddr(anyFamily)}
+	eip     = text{want: "`auto` or a public IPv4 address", pattern: `^(auto|` + reAddr4 + `)$`, parse: or("auto", checkAddr(ipv4))}
+	natAddr = text{want: "`auto` or an IPv4 address", pattern: eip.pattern, parse: eip.parse}
+	addr6   = text{want: "`none` or an IPv6 address", pattern: `^(none|` + reAddr6 + `)$`, parse: or("none", checkAddr(ipv6))}
 
 	routeKey = text{want: "a CIDR or pl.NAME",
 		pattern: `^(` + reCIDR4 + `|` + reCIDR6 + `|pl\.` + reName + `)$`, parse: checkRouteKey}
-	target = text{want: "a route's target: `igw`, `instance.NAME`, `eni.NAME.ethN`, `local` or `blackhole`",
-		pattern: `^(igw|local|blackhole|instance\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkTarget}
+	target = text{want: "a route's target: " + choices(targetKinds),
+		pattern: `^(igw|eigw|local|blackhole|(instance|nat)\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkTarget}
 	device  = text{want: "an interface from eth1 to eth99", pattern: `^eth[1-9][0-9]?$`}
 	dnsName = text{want: "a DNS name",
 		pattern: `^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`}
@@ -69,7 +71,7 @@ var (
 	rate = text{want: "a number from 0 to 1000000; 1 is real time", types: []scalarType{typeNumber}, parse: checkRate}
 
 	actor = text{want: "an instance or an internet host: `NAME` or `VPC/NAME`", pattern: `^(` + reName + `/)?` + reName + `$`}
-	host  = text{want: "an address, or an instance or internet host as in `web`, `web.public`, `web.ipv6`, `VPC/web`, `web.eth1`",
+	host  = text{want: "an address, or an instance, internet host or NAT gateway as in `web`, `web.ipv6`, `VPC/web`, `nat.out.public`",
 		pattern: `^` + reHost + `$`}
 	doText = text{want: "what to do: `ping HOST`, `tcp PORT to HOST`, `http URL` …", parse: checkDo, example: "tcp 80 to web",
 		pattern: `^` + reEdge + `(ping6?` + reSpace + reHost + `|(tcp|udp)` + reSpace + `[0-9]{1,5}` + reSpace + `to` + reSpace + reHost +
@@ -79,9 +81,10 @@ var (
 	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable)},
 		later: []string{"denied", "nxdomain"}}
 	reason = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes(), later: laterReasons}
-	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`",
-		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") + `)$`,
-		parse:   checkHop}
+	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw` or `nat.NAME`",
+		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") +
+			`|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
+		parse: checkHop}
 	status = text{want: "an HTTP status from 100 to 599", types: []scalarType{typeInteger}, parse: checkBetween(100, 599)}
 	mtu    = text{want: "an MTU in bytes from 68 to 65535", types: []scalarType{typeInteger}, parse: checkBetween(68, 65535)}
 	exit   = text{want: "an exit status from 0 to 255", types: []scalarType{typeInteger}, parse: checkBetween(0, 255)}
@@ -95,9 +98,11 @@ func ruleText(want, number, direction, peer string, parse func(string) *fault) t
 // stations are the hops that belong to an interface or host, places the others.
 var stations, places = fabric.Stations()
 
+// natStations are the hops of a NAT gateway's interface, beside the gateway itself.
+var natStations = []string{"acl-in", "acl-out", "route"}
+
 // laterReasons are the codes that belong to later parts of the language.
-var laterReasons = []string{"EIGW_INBOUND", "NAT_INBOUND", "NAT_PORT_EXHAUSTED", "LINK_QUEUE_FULL",
-	"NGW_REQUIRES_SOURCE_IN_VPC", "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"}
+var laterReasons = []string{"LINK_QUEUE_FULL", "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"}
 
 func reasonCodes() []string {
 	var codes []string
@@ -164,6 +169,15 @@ var (
 		{key: "egress", about: "Entries `NUMBER allow|deny PROTO [PORT|PORT-PORT] to CIDR`.", is: array{aclEgress}},
 	}}
 
+	natObject = object{name: "NAT gateway", about: "A zonal NAT gateway: an interface of its subnet.", fields: []field{
+		{key: "subnet", about: "The subnet that it lies in.", is: nameText, required: true},
+		{key: "type", about: "public (the default) or private.", is: text{words: []string{natPublic, natPrivate}}},
+		{key: "eip", about: "The elastic IP address of a public one: `auto` draws one from 198.18.0.0/16.", is: eip},
+		{key: "ip", about: "Its primary private IPv4 address; the lowest free one by default.", is: addr4},
+		{key: "secondary", about: "Up to seven further addresses: elastic ones or `auto` of a public one, private ones of a private one.",
+			is: array{natAddr}},
+	}}
+
 	vpcObject = object{name: "VPC", about: "A virtual private cloud.", fields: []field{
 		{key: "region", about: "Its region, if it is not the lab's.", is: region},
 		{key: "account", about: "Its owner, if it is not the lab's.", is: account},
@@ -173,12 +187,13 @@ var (
 			{key: "support", about: "The VPC's resolver answers; true by default.", is: boolean},
 			{key: "hostnames", about: "Instances with public addresses get public host names; false by default.", is: boolean},
 		}}},
-		{key: "internet_gateway", about: "The VPC has an internet gateway.",
+		{key: "internet_gateway", about: "The VPC has an internet gateway, which may have a route table of its own.",
 			is: either{boolean, object{name: "internet gateway", fields: []field{
-				{key: "routes", is: later{"the route table of an internet gateway is"}},
+				{key: "routes", about: "The edge route table: a whole CIDR of a subnet or VPC to `instance.NAME`, `eni.NAME.ethN` or `local`.",
+					is: routesShape()},
 			}}}},
-		{key: "egress_only_gateway", about: "Only false: not supported by this version.",
-			is: text{types: []scalarType{typeBoolean}, words: []string{"false"}, later: []string{"true"}, laterAs: "an egress-only gateway"}},
+		{key: "egress_only_gateway", about: "The VPC has an egress-only internet gateway, for IPv6.", is: boolean},
+		{key: "nat_gateways", about: "NAT gateways by name.", is: dict{key: nameText, of: natObject, noun: "NAT gateway"}},
 		{key: "subnets", about: "Subnets by name.", is: dict{key: nameText, of: subnetObject, noun: "subnet"}},
 		{key: "route_tables", about: "Route tables by name; `main` is the main one.",
 			is: dict{key: nameText, of: routeTableObject, noun: "route table"}},
@@ -189,7 +204,6 @@ var (
 		{key: "security_groups", about: "Security groups by name; `default` is the default one.",
 			is: dict{key: nameText, of: groupObject, noun: "security group"}},
 		{key: "instances", about: "Instances by name.", is: dict{key: nameText, of: instanceObject, noun: "instance"}},
-		{key: "nat_gateways", is: later{}},
 		{key: "endpoints", is: later{}},
 	}}
 
@@ -250,6 +264,13 @@ var (
 		{key: "rate", about: "How fast it runs: 1 is real time, 0 moves only by `advance`.", is: rate},
 	}}
 
+	trackingObject = object{name: "tracking", about: "How long idle connections stay tracked, where not AWS's defaults.",
+		fields: []field{
+			{key: "tcp_established", about: "Established TCP connections, from 60s to 432000s; 432000s by default.", is: duration},
+			{key: "udp_stream", about: "UDP flows of more than one exchange, from 60s to 180s; 180s by default.", is: duration},
+			{key: "udp", about: "Other UDP flows, from 30s to 60s; 30s by default.", is: duration},
+		}}
+
 	// language is a whole file.
 	language = object{name: "scenario", about: "A scenario of vpclab: a lab and the checks that run in it.", fields: []field{
 		{key: "name", about: "The lab's name.", is: nameText, required: true, fixed: "the lab keeps its name"},
@@ -257,6 +278,7 @@ var (
 		{key: "region", about: "The region of all VPCs; us-east-1 by default.", is: region},
 		{key: "account", about: "The owner of everything.", is: account},
 		{key: "clock", about: "Lab time.", is: clockObject, fixed: "time moves with `advance`"},
+		{key: "tracking", about: "Idle timeouts of tracked connections, of all interfaces.", is: trackingObject},
 		{key: "vpcs", about: "VPCs by name.", is: dict{key: nameText, of: vpcObject, noun: "VPC"}, required: true},
 		{key: "internet", about: "What lies beyond the gateways.", is: internetObject},
 		{key: "checks", about: "Checks, and steps between them, in order.",
@@ -330,19 +352,22 @@ func checkRouteKey(s string) *fault {
 	return f
 }
 
-var targetKinds = []string{"igw", "instance.NAME", "eni.NAME.ethN", "local", "blackhole"}
+var targetKinds = []string{"igw", "nat.NAME", "eigw", "instance.NAME", "eni.NAME.ethN", "local", "blackhole"}
 
 // checkTarget judges the form of a route's target.
 func checkTarget(s string) *fault {
 	kind, name, named := strings.Cut(s, ".")
 	switch kind {
-	case "igw", "local", "blackhole":
+	case "igw", "eigw", "local", "blackhole":
 		if !named {
 			return nil
 		}
 		return faultf(len(kind), "write "+quote(kind), "%s has no name", quote(kind))
-	case "instance":
-		return checkName(name).shift(len("instance."))
+	case "instance", "nat":
+		if !named {
+			return faultf(0, "write "+quote(kind+".NAME"), "%s needs a name", quote(kind))
+		}
+		return checkName(name).shift(len(kind) + 1)
 	case "eni":
 		base, dev, further := strings.Cut(name, ".")
 		if f := checkName(base); f != nil || !further {
@@ -352,16 +377,16 @@ func checkTarget(s string) *fault {
 			return nil
 		}
 		return faultf(len("eni.")+len(base)+1, "write "+quote("eni."+base+".eth1"), "%s is not an interface", quote(dev))
-	case "nat", "eigw", "peering", "endpoint":
+	case "peering", "endpoint":
 		return faultf(0, "", "routes to %s are %s", quote(kind), notSupported)
 	}
 	if strings.Contains(s, "/") {
 		return faultf(0, "use "+choices(targetKinds), "%s is not a target in this VPC", quote(s))
 	}
-	if !named && validName(s) && near(s, []string{"igw", "local", "blackhole"}) == "" {
+	if !named && validName(s) && near(s, []string{"igw", "eigw", "local", "blackhole"}) == "" {
 		return faultf(0, "an instance is "+quote("instance."+s), "%s is not a route's target", quote(s))
 	}
-	if meant := near(kind, []string{"igw", "instance", "eni", "local", "blackhole"}); meant != "" {
+	if meant := near(kind, []string{"igw", "eigw", "nat", "instance", "eni", "local", "blackhole"}); meant != "" {
 		return faultf(0, "did you mean "+quote(meant+strings.TrimPrefix(s, kind))+"?", "%s is not a route's target", quote(s))
 	}
 	return faultf(0, "use "+choices(targetKinds), "%s is not a route's target", quote(s))
@@ -457,8 +482,11 @@ func checkHop(s string) *fault {
 		return nil
 	}
 	kind, _, named := strings.Cut(s, ".")
-	if named && slices.Contains([]string{"nat", "peering", "endpoint"}, kind) && !strings.Contains(s, "/") {
+	if named && slices.Contains([]string{"peering", "endpoint"}, kind) && !strings.Contains(s, "/") {
 		return faultf(0, "", "%s hops are %s", quote(kind), notSupported)
+	}
+	if isNAT, f := checkNATHop(s); isNAT {
+		return f
 	}
 	station, at := s, 0
 	if i := strings.LastIndex(s, "/"); i >= 0 {
@@ -472,6 +500,25 @@ func checkHop(s string) *fault {
 	}
 	known := append(slices.Clone(stations), places...)
 	return faultf(at, didYouMean(station, known, "hops are NAME/ and one of"), "%s is not a hop", quote(station))
+}
+
+// checkNATHop judges nat.NAME and nat.NAME/acl-in, and leaves alone what can only be an interface of an instance called nat:
+// nat.eth1/sg-in.
+func checkNATHop(s string) (isNAT bool, f *fault) {
+	gateway, station, slashed := strings.Cut(s, "/")
+	name, ok := strings.CutPrefix(gateway, "nat.")
+	switch {
+	case !ok && strings.HasPrefix(station, "nat."):
+		return true, faultf(0, "write "+quote(station)+" without the VPC", "%s is not a hop", quote(s))
+	case !ok:
+		return false, nil
+	case !slashed || slices.Contains(natStations, station):
+		return true, checkName(name).shift(len("nat."))
+	case name == "eth0" || device.matches(name):
+		return false, nil
+	}
+	at := utf8.RuneCountInString(gateway) + 1
+	return true, faultf(at, didYouMean(station, natStations, "there are"), "%s is not a hop of a NAT gateway", quote(station))
 }
 
 func checkBetween(least, most int) func(string) *fault {

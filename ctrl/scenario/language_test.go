@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -136,11 +137,15 @@ func TestSend(t *testing.T) {
 		"send icmp 3/4 to db":          {Protocol: 1, Src: own, Dst: db, ICMPType: 3, ICMPCode: 4, TTL: 64},
 		"send icmp 8 to db":            {Protocol: 1, Src: own, Dst: db, ICMPType: 8, TTL: 64},
 		"send 47 to db size 8900":      {Protocol: 47, Src: own, Dst: db, Size: 8900, TTL: 64},
+		"send udp 53 fragments 104 to db size 100": {Protocol: 17, Src: own, Dst: db, SrcPort: 40000, DstPort: 53, TTL: 64, Size: 100,
+			FragmentSize: 104},
+		"send icmp 8 to db size 100 df fragments 16-108,0-24,16-32": {Protocol: 1, Src: own, Dst: db, ICMPType: 8, TTL: 64, Size: 100,
+			DontFragment: true, Pieces: []Piece{{16, 108}, {0, 24}, {16, 32}}},
 		"send icmpv6 128 to db.ipv6": {Protocol: 58, Src: netip.MustParseAddr("2600:1f18:aa00::4"),
 			Dst: netip.MustParseAddr("2600:1f18:aa00::5"), ICMPType: 128, TTL: 64},
 	} {
 		do, f := parseDo(text, d, Node{"app", "web"})
-		if f != nil || do.Send != want || do.Addr != want.Dst {
+		if f != nil || !reflect.DeepEqual(do.Send, want) || do.Addr != want.Dst {
 			t.Errorf("%s: %+v (%v), want %+v", text, do.Send, f, want)
 		}
 		if !doText.matches(text) {

@@ -174,8 +174,9 @@ func (st *state) problems(problems []vpc.Problem) {
 	tainted := map[string]bool{}
 	regionBad := bad(st.tree.get("region"))
 	for _, e := range st.tree.get("vpcs").all() {
+		gateway := e.value.get("internet_gateway")
 		tainted[e.key] = regionBad || bad(e.value.get("region")) || bad(e.value.get("cidr")) || bad(e.value.get("ipv6")) ||
-			bad(e.value.get("subnets")) || bad(e.value.get("internet_gateway"))
+			bad(e.value.get("subnets")) || gateway != nil && gateway.bad
 	}
 	for _, p := range problems {
 		if len(p.Path) > 1 && p.Path[0] == "vpcs" && tainted[p.Path[1]] {

@@ -199,6 +199,8 @@ func TestDefaults(t *testing.T) {
 func TestTargetOfAnInterface(t *testing.T) {
 	for text, want := range map[string]vpc.Target{
 		"igw":         {Kind: vpc.TargetInternetGateway},
+		"eigw":        {Kind: vpc.TargetEgressOnly},
+		"nat.out":     {Kind: vpc.TargetNATGateway, Name: "out"},
 		"local":       {Kind: vpc.TargetLocal},
 		"blackhole":   {Kind: vpc.TargetBlackhole},
 		"instance.db": {Kind: vpc.TargetInstance, Name: "db"},
@@ -211,6 +213,9 @@ func TestTargetOfAnInterface(t *testing.T) {
 		}
 		if got := targetOf(text); got != want {
 			t.Errorf("%s is %v, want %v", text, got, want)
+		}
+		if !target.matches(text) {
+			t.Errorf("%s: the schema's pattern refuses it", text)
 		}
 	}
 }

@@ -96,6 +96,26 @@ type Packet struct {
 	Fragment         bool  // the packet is a first fragment with more to follow
 	DontFragment     bool
 	TTL              uint8 // 64 by default
+	// FragmentSize splits the packet into fragments of this many bytes of IP payload, a multiple of 8; 0: it is not split.
+	FragmentSize int
+	// Pieces are what is sent of the packet, each a fragment, in this order: they may overlap, repeat, or leave a part out.
+	Pieces []Piece
+}
+
+// Piece is a part of a packet's IP payload: the bytes from From, a multiple of 8, up to and without To.
+type Piece struct{ From, To int }
+
+// Cut returns the fragments of a packet with length bytes of IP payload, in the order in which they are sent, or nil if it is sent as
+// it is. The header of a piece says that more fragments follow unless the piece ends where the payload does.
+func (p *Packet) Cut(length int) []Piece {
+	if p.FragmentSize == 0 {
+		return p.Pieces
+	}
+	var pieces []Piece
+	for at := 0; at < length; at += p.FragmentSize {
+		pieces = append(pieces, Piece{at, min(at+p.FragmentSize, length)})
+	}
+	return pieces
 }
 
 // Outcome is how a check ended.

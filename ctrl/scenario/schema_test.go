@@ -85,7 +85,7 @@ func TestSchemaAcceptsValidFiles(t *testing.T) {
 // beyondSchema are the wrong files whose mistakes no schema sees: what depends on other values, or is no YAML at all.
 var beyondSchema = []string{
 	"aws-rules.yaml", "change-exclusive.yaml", "change-gone.yaml", "change-removal.yaml", "change-value.yaml",
-	"families.yaml", "hosts.yaml", "references.yaml",
+	"families.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "references.yaml",
 }
 
 // notYAML are the wrong files that never become values, or lose some on the way.
@@ -118,17 +118,22 @@ func TestSchemaOfEveryMistake(t *testing.T) {
 		"name: shop\nvpcs: {a: {}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0}}",
 		"name: shop\nvpcs: {a: {cidr: [10.0.0.0/16], internet_gateway: yes}}",
-		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, egress_only_gateway: true}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, egress_only_gateway: yes}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, security_groups: {w: {ingress: [tcp 80 to 10.0.0.0/8]}}}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, acls: {w: {ingress: [tcp 80 from 10.0.0.0/8]}}}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, subnets: {w: {cidr: 10.0.0.0/24, routes: {}, route_table: main}}}}",
-		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, route_tables: {w: {routes: {10.0.0.0/8: nat.out}}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, route_tables: {w: {routes: {10.0.0.0/8: peering.out}}}}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, instances: {w: {subnet: s, serve: [ftp 21]}}}}",
 		"name: shop\nvpcs: {}\nclock: {rate: -1}",
 		"name: shop\nvpcs: {}\nchecks: [{do: ping web}]",
 		"name: shop\nvpcs: {}\nchecks: [{from: a, do: dns x}]",
 		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, expect: denied}]",
-		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, because: EIGW_INBOUND}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, because: LINK_QUEUE_FULL}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, at: nat.out/sg-in}]",
+		"name: shop\nvpcs: {}\ntracking: {udp: 60}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, nat_gateways: {out: {eip: auto}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, nat_gateways: {out: {subnet: s, type: elastic}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, internet_gateway: {routes: {10.0.0.0/16: elsewhere}}}}",
 		"name: shop\nvpcs: {}\nchecks: [{az_down: us-east-1a}]",
 		"name: shop\nvpcs: {}\nchecks: [{change: {name: x}}]",
 		"name: shop\nvpcs: {}\nchecks: [{change: {vpcs: {a: {sg: null}}}}]",

@@ -263,8 +263,11 @@ func (o object) check(r *reader, n *node, patch bool) {
 		return
 	}
 	for _, f := range o.fields {
-		if f.required && !n.has(f.key) && !meant[f.key] && !(f.key == "from" && o.excused(n)) {
-			n.bad = true
+		if !f.required || n.has(f.key) || f.key == "from" && o.excused(n) {
+			continue
+		}
+		n.bad = true
+		if !meant[f.key] {
 			r.report(r.at(n, 0), "the "+o.name+" has no "+quote(f.key), "add it: "+f.is.wants())
 		}
 	}
