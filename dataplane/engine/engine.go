@@ -47,6 +47,8 @@ type Engine struct {
 	delivered map[uint32]Count // by sender, of flows that are gone and of packets that are no flow
 	journal   journal
 	now       int64 // of the call in progress
+	emitted   []Emission
+	lastError map[uint32]int64 // when an attachment was last sent an ICMP error
 	path      fabric.Path
 
 	offloadFailures uint64
@@ -77,6 +79,7 @@ func New(c Config) (*Engine, error) {
 		pairs:     newSlotPairs(len(c.Memory.Slots)),
 		halves:    map[uint32]half{},
 		delivered: map[uint32]Count{},
+		lastError: map[uint32]int64{},
 	}
 	if e.timeouts = c.Timeouts; e.timeouts == nil {
 		e.timeouts = flow.DefaultTimeouts
@@ -85,14 +88,17 @@ func New(c Config) (*Engine, error) {
 }
 
 // Handle decides a batch of IP packets sent by one attachment, edits them in place, and sets out[i] to the attachment that packet i
-// goes to, or to 0 if it is dropped.
-func (e *Engine) Handle(now int64, from uint32, packets [][]byte, out []uint32) {
+// goes to, or to 0 if it is dropped. It returns what the engine itself has to send in consequence.
+func (e *Engine) Handle(now int64, from uint32, packets [][]byte, out []uint32) []Emission {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.now = now
 	for i, b := range packets {
 		out[i] = e.decide(from, b)
 	}
+	emitted := e.emitted
+	e.emitted = nil
+	return emitted
 }
 
 // decide is the life of one packet in the engine.
@@ -120,9 +126,11 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 	}
 	r := e.lookup(att, &info)
 	if r == nil {
+		e.answer(att, b, &info)
 		return 0
 	}
-	if r.entry.Verdict == flow.Deliver && r.entry.MTU != 0 && info.Length > int(r.entry.MTU) {
+	tooBig := r.entry.Verdict == flow.Deliver && info.Length > int(r.entry.MTU)
+	if tooBig && !mayFragment(&info) {
 		return e.decideOnce(att, b, &info, nil)
 	}
 	e.mem.Slots[r.slot].Add(1, uint64(info.Length), info.TCPFlags, e.now)
@@ -131,9 +139,19 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		e.mem.Drop(from, r.entry.Reason).Add(1, uint64(info.Length))
 		return 0
 	}
+	if r.mss != 0 && info.TCPFlags&flow.SYN != 0 {
+		packet.ClampMSS(b, &info, r.mss)
+	}
 	packet.Rewrite(b, &info, r.entry.Rewrite)
+	if tooBig {
+		e.emitFragments(r.entry.Out, b, &info, int(r.entry.MTU))
+		return 0
+	}
 	return r.entry.Out
 }
+
+// mayFragment reports whether a router may cut the packet (RFC 791; IPv6 has only its sender do that).
+func mayFragment(info *packet.Info) bool { return info.Tuple.Family == 4 && !info.DontFragment }
 
 // lookup returns the packet's flow with a decision that holds now; nil if the packet was dropped without one.
 func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
@@ -158,7 +176,10 @@ func (e *Engine) ridesOld(r *record) bool {
 
 // walked is what the walk looks at.
 func walked(info *packet.Info) fabric.Packet {
-	return fabric.Packet{Tuple: info.Tuple, Length: info.Length, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode}
+	return fabric.Packet{
+		Tuple: info.Tuple, Length: info.Length, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode,
+		MayFragment: mayFragment(info),
+	}
 }
 
 // current reports whether a record's decision holds: its VPCs are as they were, and every interface that tracks it still does.
@@ -231,6 +252,7 @@ func (e *Engine) worthKeeping(path *fabric.Path) bool {
 func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	path := &e.path
 	r.arrives = path.Tuple
+	r.mss = path.MSS
 	r.checked = e.now
 	r.installed = 0
 	r.entry = flow.Entry{
@@ -286,7 +308,9 @@ func (e *Engine) offloadPair(r *record, info *packet.Info) {
 	if e.offload == nil || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
 		return
 	}
-	if r.peer != nil && r.peer.entry.Verdict == flow.Deliver {
+	// A SYN-ACK whose MSS is to be lowered passes the engine first.
+	unseen := r.peer != nil && r.peer.mss != 0 && e.mem.Slots[r.peer.slot].Read().Packets == 0
+	if r.peer != nil && r.peer.entry.Verdict == flow.Deliver && !unseen {
 		e.install(r.peer)
 	}
 	e.install(r)
@@ -343,12 +367,10 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 	if e.path.Verdict == flow.Drop {
 		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: conversation(&p)}, &e.path)
 		e.countDrop(att.Index, e.path.Reason, info.Length)
+		e.answer(att, b, info)
 		return 0
 	}
-	if quoted != nil {
-		packet.RewriteQuoted(b, info, quoted, e.path.Quote)
-	}
-	packet.Rewrite(b, info, e.path.Rewrite)
+	e.rewrite(b, info, quoted, &e.path)
 	t := e.delivered[att.Index]
 	e.delivered[att.Index] = Count{t.Packets + 1, t.Bytes + uint64(info.Length)}
 	return e.path.Out

@@ -281,13 +281,19 @@ func TestRefusalsDoNotKeepConnectionsOut(t *testing.T) {
 // TestOversizedPacketDoesNotRefuseItsFlow: what depends on one packet is not remembered.
 func TestOversizedPacketDoesNotRefuseItsFlow(t *testing.T) {
 	b := newBed(t, nil)
-	large := b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 1473)
+	sized := func(payload int) []byte {
+		raw := b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, payload)
+		raw[6] |= 0x40 // don't fragment
+		fixIPv4Checksum(raw)
+		return raw
+	}
+	large := sized(1473)
 	b.expect("1501 bytes", b.X, large, "")
 	if got := b.reasons(tupleOf(t, large)); !slices.Equal(got, []flow.Reason{flow.MTUExceeded}) {
 		t.Errorf("reasons %v", got)
 	}
-	b.expect("1500 bytes", b.X, b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 1472), "example")
-	b.expect("1501 bytes of a known flow", b.X, b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 1473), "")
+	b.expect("1500 bytes", b.X, sized(1472), "example")
+	b.expect("1501 bytes of a known flow", b.X, sized(1473), "")
 }
 
 func TestSYNDoesNotRideTheRefusalOfAStrayPacket(t *testing.T) {

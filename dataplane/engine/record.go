@@ -13,6 +13,7 @@ type record struct {
 	peer    *record    // the opposite direction, as the walk predicts it
 	arrives flow.Tuple // as the receiver sees the flow
 	entry   flow.Entry // Verdict 0: nothing is decided yet
+	mss     uint16     // to which a SYN's MSS is lowered; 0: it is left alone
 	tracks  []*track
 	idle    idleness
 	checked int64 // when it was last found alive; spares looking at the tracks for every packet

@@ -119,8 +119,12 @@ func (r *reader) forward() error {
 		r.packets = append(r.packets, batch.Packet(i))
 		r.outs = append(r.outs, 0)
 	}
-	r.engine.Handle(r.now(), r.attachment, r.packets, r.outs)
+	emitted := r.engine.Handle(r.now(), r.attachment, r.packets, r.outs)
 	r.deliver(batch)
+	for _, x := range emitted {
+		r.group, r.lengths = append(r.group[:0], x.Frame), append(r.lengths[:0], len(x.Frame)-netdev.Headroom)
+		r.write(x.Out)
+	}
 	return nil
 }
 

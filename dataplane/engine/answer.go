@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/vpclab/vpclab/dataplane/fabric"
+	"github.com/vpclab/vpclab/dataplane/flow"
+	"github.com/vpclab/vpclab/dataplane/netdev"
+	"github.com/vpclab/vpclab/dataplane/packet"
+)
+
+// Emission is a packet that the engine itself sends: an ICMP error, a RST, a fragment.
+type Emission struct {
+	Out   uint32 // attachment
+	Frame []byte // netdev.Headroom bytes, then the packet
+}
+
+// errorInterval is the shortest time, in real time, between two ICMP errors to one attachment (RFC 1812 section 4.3.2.8 wants
+// them limited).
+const errorInterval = time.Millisecond
+
+// answer tells the sender of a packet that the walk in e.path has just dropped, where AWS does.
+func (e *Engine) answer(att *fabric.Attachment, b []byte, info *packet.Info) {
+	switch e.path.Reason {
+	case flow.MTUExceeded:
+		e.answerTooBig(att, b, info, int(e.path.MTU))
+	case flow.NATIdle:
+		e.answerReset(b, info)
+	}
+}
+
+// answerTooBig sends "fragmentation needed" or "packet too big" from the sender's router, subject to the subnet's ACL and the
+// interface's groups.
+func (e *Engine) answerTooBig(att *fabric.Attachment, b []byte, info *packet.Info, mtu int) {
+	if att.ENI == nil || e.now-e.lastError[att.Index] < int64(errorInterval) {
+		return
+	}
+	s := att.ENI.Subnet
+	router := s.Router4
+	if info.Tuple.Family == 6 {
+		router = s.Router6
+	}
+	// An appliance that forwards too much hears nothing: the error is for who sent the packet first.
+	to := s.VPC.ENIs[info.Tuple.SrcAddr()]
+	if to == nil || !router.IsValid() {
+		return
+	}
+	frame := packet.AppendTooBig(make([]byte, netdev.Headroom), b, info, router, mtu)
+	if len(frame) <= netdev.Headroom {
+		return
+	}
+	e.lastError[att.Index] = e.now
+	e.emitFrom(frame, func(p fabric.Packet) { e.net.WalkFromRouter(p, to, e, &e.path) }, to.Attachment)
+}
+
+// answerReset sends the RST of a NAT gateway that has forgotten the connection. The gateway is the last interface on the way.
+func (e *Engine) answerReset(b []byte, info *packet.Info) {
+	taps := e.path.Taps()
+	if info.Tuple.Protocol != flow.TCP || len(taps) == 0 {
+		return
+	}
+	gateway := taps[len(taps)-1].ENI
+	frame := packet.AppendRST(make([]byte, netdev.Headroom), b, info)
+	if len(frame) <= netdev.Headroom {
+		return
+	}
+	from := e.attachment(gateway.Attachment)
+	e.emitFrom(frame, func(p fabric.Packet) { e.net.Walk(p, from, e, &e.path) }, gateway.Attachment)
+}
+
+// emitFrom walks a packet of the engine's own and sends it; its counts belong to an attachment.
+func (e *Engine) emitFrom(frame []byte, walk func(fabric.Packet), owner uint32) {
+	b := frame[netdev.Headroom:]
+	var info, quoted packet.Info
+	if !packet.Decode(b, &info) {
+		return
+	}
+	p := walked(&info)
+	if info.ICMPError && packet.Quoted(b, &info, &quoted) {
+		p.Error, p.Quoted = true, quoted.Tuple
+	}
+	walk(p)
+	if e.path.Verdict == flow.Drop {
+		e.journal.add(e.now, flow.Key{Attachment: owner, Tuple: conversation(&p)}, &e.path)
+		return
+	}
+	e.rewrite(b, &info, &quoted, &e.path)
+	e.emit(e.path.Out, frame)
+}
+
+func (e *Engine) emit(out uint32, frame []byte) { e.emitted = append(e.emitted, Emission{out, frame}) }
+
+// emitFragments cuts a packet, as its receiver would see it, to the path's MTU.
+func (e *Engine) emitFragments(out uint32, b []byte, info *packet.Info, mtu int) {
+	for _, piece := range packet.Fragment(b, info, mtu) {
+		e.emit(out, append(make([]byte, netdev.Headroom, netdev.Headroom+len(piece)), piece...))
+	}
+}
+
+// rewrite applies a walk's translations to a packet, and to the one that it quotes if it is an ICMP error.
+func (e *Engine) rewrite(b []byte, info, quoted *packet.Info, path *fabric.Path) {
+	if info.ICMPError {
+		packet.RewriteQuoted(b, info, quoted, path.Quote)
+	}
+	packet.Rewrite(b, info, path.Rewrite)
+}
