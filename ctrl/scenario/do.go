@@ -339,7 +339,8 @@ func (out *Packet) fragments(w word) *fault {
 	if !strings.ContainsAny(w.text, "-,") {
 		n, ok := parseNumber(w.text, maxSendSize)
 		if !ok || n == 0 || n%fragmentUnit != 0 {
-			return faultf(w.at, form, "`fragments` takes a multiple of 8 from 8 to %d%s", maxSendSize/fragmentUnit*fragmentUnit, notThis(w))
+			most := maxSendSize / fragmentUnit * fragmentUnit
+			return faultf(w.at, form, "`fragments` takes a multiple of 8 from 8 to %d%s", most, notThis(w))
 		}
 		out.FragmentSize = n
 		return nil

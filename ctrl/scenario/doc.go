@@ -9,23 +9,23 @@
 //   - YAML anchors, aliases, merge keys, tags, directives, `? ` keys and several documents are refused. A file has at most 1 MiB,
 //     20000 keys and 32 levels.
 //   - A rule's peer is a CIDR; a single address needs its /32 or /128. Host bits are cleared, as AWS does.
-//   - `expect` left out is `ok`. `say` and `close` need no `from`: the connection has an owner, and a `from` must name it.
-//     A check with `keep` has to expect `ok`, and a name can be kept again only after it was closed.
-//   - A further interface has its instance's `source_dest_check` unless it has its own. `dns` is {support: true, hostnames: false}, as in
-//     a new VPC.
-//   - HOST may name a further interface: firewall.eth1, firewall.eth1.ipv6. An internet host's NAME.public is its IPv4 address. In `ping6`
-//     a name alone is its IPv6 address. A URL cannot hold VPC/NAME, since its slash would begin the path.
+//   - `expect` left out is `ok`. `say` and `close` need no `from`: the connection has an owner, and a `from` must name it. A
+//     check with `keep` has to expect `ok`, and a name can be kept again only after it was closed.
+//   - A further interface has its instance's `source_dest_check` unless it has its own. `dns` is {support: true, hostnames:
+//     false}, as in a new VPC.
+//   - HOST may name a further interface: firewall.eth1, firewall.eth1.ipv6. An internet host's NAME.public is its IPv4 address.
+//     In `ping6` a name alone is its IPv6 address. A URL cannot hold VPC/NAME, since its slash would begin the path.
 //   - `exec` splits its text into words as a shell would that expands nothing; quotes keep words together.
-//   - A NAT gateway's `type` is public by default, and then `eip` is needed. In `secondary` a public gateway has elastic addresses or `auto`,
-//     each of which gets a private address of its own; a private gateway has private addresses. As HOST, nat.NAME is its primary private
-//     address and nat.NAME.public its primary elastic one.
+//   - A NAT gateway's `type` is public by default, and then `eip` is needed. In `secondary` a public gateway has elastic
+//     addresses or `auto`, each of which gets a private address of its own; a private gateway has private addresses. As HOST,
+//     nat.NAME is its primary private address and nat.NAME.public its primary elastic one.
 //   - A route for IPv6 can lead to a NAT gateway only inside 64:ff9b::/96. `blackhole` is no target of an edge route.
-//   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces: {tcp_established: 350s,
-//     udp_stream: 120s, udp: 30s}.
-//   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and nat.NAME/acl-in, /acl-out
-//     and /route.
+//   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces:
+//     {tcp_established: 350s, udp_stream: 120s, udp: 30s}.
+//   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and
+//     nat.NAME/acl-in, /acl-out and /route.
 //   - In a change, null for what is not there is a mistake, and `name`, `clock` and `checks` cannot be changed. A mistake that a
 //     change causes elsewhere is reported at the change and says where it lies.
-//   - `send PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [fragments BYTES|FROM-TO,…] [df]`: see
-//     parseSend.
+//   - `send PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [fragments BYTES|FROM-TO,…] [df]`:
+//     see parseSend.
 package scenario
