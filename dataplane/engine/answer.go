@@ -25,14 +25,27 @@ func (e *Engine) answer(att *fabric.Attachment, b []byte, info *packet.Info) {
 	case flow.MTUExceeded:
 		e.answerTooBig(att, b, info, int(e.path.MTU))
 	case flow.NATIdle:
-		e.answerReset(b, info)
+		e.answerFrom(e.path.Gateway, packet.AppendRST(make([]byte, netdev.Headroom), b, info))
+	case flow.TTLExpired:
+		if g := e.path.Gateway; g != nil && e.mayTell(att) {
+			e.answerFrom(g, packet.AppendTimeExceeded(make([]byte, netdev.Headroom), b, info, g.Addrs[0]))
+		}
 	}
+}
+
+// mayTell limits how often an attachment is sent ICMP errors.
+func (e *Engine) mayTell(att *fabric.Attachment) bool {
+	if e.now-e.lastError[att.Index] < int64(errorInterval) {
+		return false
+	}
+	e.lastError[att.Index] = e.now
+	return true
 }
 
 // answerTooBig sends "fragmentation needed" or "packet too big" from the sender's router, subject to the subnet's ACL and the
 // interface's groups.
 func (e *Engine) answerTooBig(att *fabric.Attachment, b []byte, info *packet.Info, mtu int) {
-	if att.ENI == nil || e.now-e.lastError[att.Index] < int64(errorInterval) {
+	if att.ENI == nil || !e.mayTell(att) {
 		return
 	}
 	s := att.ENI.Subnet
@@ -49,18 +62,11 @@ func (e *Engine) answerTooBig(att *fabric.Attachment, b []byte, info *packet.Inf
 	if len(frame) <= netdev.Headroom {
 		return
 	}
-	e.lastError[att.Index] = e.now
 	e.emitFrom(frame, func(p fabric.Packet) { e.net.WalkFromRouter(p, to, e, &e.path) }, to.Attachment)
 }
 
-// answerReset sends the RST of a NAT gateway that has forgotten the connection. The gateway is the last interface on the way.
-func (e *Engine) answerReset(b []byte, info *packet.Info) {
-	taps := e.path.Taps()
-	if info.Tuple.Protocol != flow.TCP || len(taps) == 0 {
-		return
-	}
-	gateway := taps[len(taps)-1].ENI
-	frame := packet.AppendRST(make([]byte, netdev.Headroom), b, info)
+// answerFrom sends what a NAT gateway itself answers, under its subnet's ACL and route table.
+func (e *Engine) answerFrom(gateway *fabric.ENI, frame []byte) {
 	if len(frame) <= netdev.Headroom {
 		return
 	}

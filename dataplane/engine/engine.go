@@ -130,7 +130,7 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		return 0
 	}
 	tooBig := r.entry.Verdict == flow.Deliver && info.Length > int(r.entry.MTU)
-	if tooBig && !mayFragment(&info) {
+	if tooBig && !mayFragment(&info) || info.TTL <= r.entry.Rewrite.Hops {
 		return e.decideOnce(att, b, &info, nil)
 	}
 	e.mem.Slots[r.slot].Add(1, uint64(info.Length), info.TCPFlags, e.now)
@@ -177,7 +177,7 @@ func (e *Engine) ridesOld(r *record) bool {
 // walked is what the walk looks at.
 func walked(info *packet.Info) fabric.Packet {
 	return fabric.Packet{
-		Tuple: info.Tuple, Length: info.Length, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode,
+		Tuple: info.Tuple, Length: info.Length, TTL: info.TTL, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode,
 		MayFragment: mayFragment(info),
 	}
 }
@@ -228,6 +228,8 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 		if path.Verdict == flow.Deliver {
 			path.Verdict, path.Reason = flow.Drop, flow.FlowTableFull
 			e.journal.add(e.now, key, path)
+		} else {
+			e.remember(nil, p)
 		}
 		e.countDrop(key.Attachment, path.Reason, p.Length)
 		return nil
@@ -240,10 +242,10 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 }
 
 // worthKeeping reports whether a flow gets a record. Refusals do not when room is scarce, so that a flood of them does not keep wanted
-// connections out, nor when they depend on the size of the one packet or are answered.
+// connections out, nor when they depend on the one packet or are answered.
 func (e *Engine) worthKeeping(path *fabric.Path) bool {
 	if path.Verdict == flow.Drop {
-		return path.Reason != flow.MTUExceeded && path.Reason != flow.NATIdle && !e.pairs.scarce()
+		return path.Reason != flow.MTUExceeded && path.Reason != flow.TTLExpired && path.Reason != flow.NATIdle && !e.pairs.scarce()
 	}
 	return len(e.tracks)+len(path.Taps()) <= len(e.mem.Slots)
 }
@@ -259,9 +261,7 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
 		Domains: path.Domains, Rewrite: path.Rewrite,
 	}
-	for i := range path.Taps() {
-		e.remember(&path.Taps()[i], r, p)
-	}
+	e.remember(r, p)
 	if path.Verdict == flow.Drop {
 		r.entry.Expires = e.now + int64(dropTTL)
 		return
@@ -365,6 +365,7 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 	e.net.Walk(p, att, e, &e.path)
 	e.nat.keepFresh(false)
 	if e.path.Verdict == flow.Drop {
+		e.remember(nil, &p)
 		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: conversation(&p)}, &e.path)
 		e.countDrop(att.Index, e.path.Reason, info.Length)
 		e.answer(att, b, info)

@@ -255,6 +255,36 @@ func TestICMPErrorsFindTheirConnectionThroughNAT(t *testing.T) {
 	b.fromHost("an error about nothing", b.unreachable("203.0.113.5", "198.51.100.7", b.udp("198.51.100.7", 9999, "203.0.113.5", 53)), "")
 }
 
+// TestTracerouteShowsTheGateway: a NAT gateway counts as a hop, and says so itself; neither router nor internet gateway do.
+func TestTracerouteShowsTheGateway(t *testing.T) {
+	b := newBed(t, throughNAT)
+	probe := func(ttl uint8) (delivered uint32, raw []byte, emitted []Emission) {
+		raw = b.udp("10.0.1.5", 5000, "203.0.113.5", 33434)
+		raw[8] = ttl
+		fixIPv4Checksum(raw)
+		out := []uint32{0}
+		b.wait(time.Second)
+		emitted = b.engine.Handle(b.now, b.Client.Attachment, [][]byte{raw}, out)
+		return out[0], raw, emitted
+	}
+	var info, quoted packet.Info
+	for range 2 { // the second packet knows the flow
+		delivered, _, emitted := probe(1)
+		if delivered != 0 || len(emitted) != 1 || emitted[0].Out != b.Client.Attachment {
+			t.Fatalf("TTL 1: delivered to %d, emitted %d packets", delivered, len(emitted))
+		}
+		exceeded := emitted[0].Frame[netdev.Headroom:]
+		if !packet.Decode(exceeded, &info) || info.ICMPType != 11 || info.Tuple.SrcAddr() != fabrictest.Addr("10.0.0.220") ||
+			!packet.Quoted(exceeded, &info, &quoted) || quoted.Tuple.String() != "udp 10.0.1.5:5000 > 203.0.113.5:33434" {
+			t.Errorf("the client receives %v type %d about %v", info.Tuple, info.ICMPType, quoted.Tuple)
+		}
+		delivered, raw, _ := probe(2)
+		if delivered != b.Example.Attachment || raw[8] != 1 {
+			t.Errorf("TTL 2: delivered to %d with TTL %d, want 1", delivered, raw[8])
+		}
+	}
+}
+
 // TestTooBigIsAnswered: who may not be cut hears what would fit; who may be cut is.
 func TestTooBigIsAnswered(t *testing.T) {
 	b := newBed(t, nil)

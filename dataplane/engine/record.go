@@ -181,7 +181,7 @@ func (e *Engine) expired(r *record, now int64) bool {
 
 // tuple is a packet of the flow for a walk that no packet caused: one in the middle of its connection.
 func (r *record) packet() fabric.Packet {
-	p := fabric.Packet{Tuple: r.key.Tuple}
+	p := fabric.Packet{Tuple: r.key.Tuple, TTL: 255}
 	switch r.key.Protocol {
 	case flow.TCP:
 		p.TCPFlags = flow.ACK

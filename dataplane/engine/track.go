@@ -191,11 +191,17 @@ func (e *Engine) limits(at *fabric.ENI, proto uint8) flow.Timeouts {
 	return e.timeouts(proto)
 }
 
-// remember does at an interface what the walk noted there.
-func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
-	if !tap.Accept {
-		return
+// remember does at every interface on the way what the walk in e.path noted there. r is the packet's flow, or nil if that gets no record: the
+// interfaces that a refused packet passed know its connection nevertheless, as an ICMP error about it may follow.
+func (e *Engine) remember(r *record, p *fabric.Packet) {
+	for i := range e.path.Taps() {
+		if tap := &e.path.Taps()[i]; tap.Accept {
+			e.rememberAt(tap, r, p)
+		}
 	}
+}
+
+func (e *Engine) rememberAt(tap *fabric.Tap, r *record, p *fabric.Packet) {
 	key := trackKeyOf(tap.ENI, tap.Direction, tap.Tuple)
 	t := e.tracks[key]
 	if t != nil && tap.Note != fabric.NothingNew && e.begins(t, tap.Direction, p) {
@@ -203,7 +209,7 @@ func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
 		t = nil
 	}
 	if t == nil {
-		if tap.Note == fabric.NothingNew || r.entry.Verdict == flow.Drop && len(e.tracks) > len(e.mem.Slots)*3/4 {
+		if tap.Note == fabric.NothingNew || e.path.Verdict == flow.Drop && len(e.tracks) > len(e.mem.Slots)*3/4 {
 			return
 		}
 		t = &track{key: key, origin: tap.Direction, limits: e.limits(tap.ENI, key.protocol), idle: idleness{last: e.now}}
@@ -211,5 +217,7 @@ func (e *Engine) remember(tap *fabric.Tap, r *record, p *fabric.Packet) {
 		e.tracking.add(t)
 	}
 	t.tracked = t.tracked || tap.Note == fabric.BeginTracked
-	t.attach(tap.Direction, r)
+	if r != nil {
+		t.attach(tap.Direction, r)
+	}
 }

@@ -33,8 +33,8 @@ func TestGateways(t *testing.T) {
 		}, TCP("10.0.1.5", 999, "203.0.113.5", 80), client, nil, "nat.out/acl-out SUBNET_ACL_RESTRICTION", ""},
 		{"its subnet's route table is asked", func(b *Bed) { b.ThroughNAT(); b.Route(b.Public, "203.0.113.0/24", fabric.ToBlackhole, nil) },
 			TCP("10.0.1.5", 999, "203.0.113.5", 80), client, nil, "nat.out/route BAD_STATE_ROUTE", ""},
-		{"GRE is not carried", nat, fabric.Packet{Tuple: flow.MakeTuple(47, Addr("10.0.1.5"), 0, Addr("203.0.113.5"), 0), Length: 60}, client, nil, "nat.out PROTOCOL_RESTRICTION", ""},
-		{"nor are other ICMP queries", nat, fabric.Packet{Tuple: flow.MakeTuple(flow.ICMP, Addr("10.0.1.5"), 0, Addr("203.0.113.5"), 13), Length: 60, ICMPType: 13}, client, nil,
+		{"GRE is not carried", nat, fabric.Packet{Tuple: flow.MakeTuple(47, Addr("10.0.1.5"), 0, Addr("203.0.113.5"), 0), Length: 60, TTL: 64}, client, nil, "nat.out PROTOCOL_RESTRICTION", ""},
+		{"nor are other ICMP queries", nat, fabric.Packet{Tuple: flow.MakeTuple(flow.ICMP, Addr("10.0.1.5"), 0, Addr("203.0.113.5"), 13), Length: 60, TTL: 64, ICMPType: 13}, client, nil,
 			"nat.out PROTOCOL_RESTRICTION", ""},
 		{"nor are fragments of TCP", nat, fragment(TCP("10.0.1.5", 999, "203.0.113.5", 80)), client, nil, "nat.out NAT_FRAGMENT_UNSUPPORTED", ""},
 		{"fragments of UDP are", nat, fragment(UDP("10.0.1.5", 999, "203.0.113.5", 80)), client, nil, "delivered example", "udp 198.51.100.7:1024 > 203.0.113.5:80"},
@@ -56,6 +56,7 @@ func TestGateways(t *testing.T) {
 			TCP("10.0.1.5", 999, "198.51.100.10", 80), client, nil, "delivered web", "tcp 198.51.100.7:1024 > 10.0.0.10:80"},
 		{"NAT loses a group reference", func(b *Bed) { b.ThroughNAT(); b.WebGroup.Ingress = []fabric.SGRule{FromGroup(Anything, b.ClientGroup)} },
 			TCP("10.0.1.5", 999, "198.51.100.10", 80), client, nil, "web/sg-in ENI_SG_RULES_MISMATCH", ""},
+		{"it counts as a hop", nat, expiring(TCP("10.0.1.5", 999, "203.0.113.5", 80)), client, nil, "nat.out TTL_EXPIRED", ""},
 		{"a gateway that routes to itself is a circle", func(b *Bed) { b.Route(b.Public, "0.0.0.0/0", fabric.ToNATGateway, b.ThroughNAT()) },
 			TCP("10.0.1.5", 999, "203.0.113.5", 80), client, nil, "nat.out ROUTE_LOOP", ""},
 		{"who is not of the VPC is not served", func(b *Bed) { b.Route(b.Middle, "0.0.0.0/0", fabric.ToNATGateway, b.ThroughNAT()) }, TCP("10.0.9.9", 999, "203.0.113.5", 80), sender("firewall"), nil, "nat.out NGW_REQUIRES_SOURCE_IN_VPC", ""},
@@ -118,6 +119,11 @@ func (a answering) Restore(*fabric.ENI, *fabric.Packet) (netip.AddrPort, bool) {
 
 func fragment(p fabric.Packet) fabric.Packet {
 	p.Fragment = true
+	return p
+}
+
+func expiring(p fabric.Packet) fabric.Packet {
+	p.TTL = 1
 	return p
 }
 
@@ -186,15 +192,15 @@ func TestICMPErrorThroughNAT(t *testing.T) {
 	b := New()
 	b.ThroughNAT()
 	in := fabric.Packet{
-		Tuple: flow.MakeTuple(flow.ICMP, Addr("203.0.113.5"), 0, Addr("198.51.100.7"), 3), Length: 56, ICMPType: 3, ICMPCode: 3, Error: true,
+		Tuple: flow.MakeTuple(flow.ICMP, Addr("203.0.113.5"), 0, Addr("198.51.100.7"), 3), Length: 56, TTL: 64, ICMPType: 3, ICMPCode: 3, Error: true,
 		Quoted: flow.MakeTuple(flow.UDP, Addr("198.51.100.7"), 1024, Addr("203.0.113.5"), 53),
 	}
 	path := walk(b, in, b.Example.Attachment, answering{"10.0.1.5:999", recollections{"client": fabric.Tracked}})
-	if want := (flow.Rewrite{Src: Addr("10.0.1.5"), SrcPort: 999}); path.Verdict != flow.Deliver || path.Quote != want || path.Rewrite != (flow.Rewrite{Dst: Addr("10.0.1.5")}) {
+	if want := (flow.Rewrite{Src: Addr("10.0.1.5"), SrcPort: 999}); path.Verdict != flow.Deliver || path.Quote != want || path.Rewrite != (flow.Rewrite{Dst: Addr("10.0.1.5"), Hops: 1}) {
 		t.Errorf("inward: %v, quote %v, rewrite %v", path.Lines(), path.Quote, path.Rewrite)
 	}
 	out := fabric.Packet{
-		Tuple: flow.MakeTuple(flow.ICMP, Addr("10.0.1.5"), 0, Addr("203.0.113.5"), 3), Length: 56, ICMPType: 3, ICMPCode: 3, Error: true,
+		Tuple: flow.MakeTuple(flow.ICMP, Addr("10.0.1.5"), 0, Addr("203.0.113.5"), 3), Length: 56, TTL: 64, ICMPType: 3, ICMPCode: 3, Error: true,
 		Quoted: flow.MakeTuple(flow.UDP, Addr("203.0.113.5"), 53, Addr("10.0.1.5"), 999),
 	}
 	path = walk(b, out, b.Client.Attachment, recollections{"client": fabric.Tracked})

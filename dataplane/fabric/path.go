@@ -12,6 +12,7 @@ import (
 type Packet struct {
 	Tuple              flow.Tuple
 	Length             int   // IP packet length in bytes
+	TTL                uint8 // or hop limit
 	TCPFlags           uint8 // of a TCP packet
 	MayFragment        bool  // IPv4 without DF: a gateway cuts it to its MTU
 	Fragment           bool  // the first fragment, which stands for all of its packet
@@ -254,6 +255,7 @@ type Path struct {
 	Quote   flow.Rewrite // for the packet quoted by an ICMP error
 	MTU     uint16       // the smallest on the way, in bytes
 	MSS     uint16       // to which a gateway lowers the MSS of a SYN; 0: none does
+	Gateway *ENI         // the NAT gateway that dropped the packet, if one did and it answers
 	Domains [2]flow.Domain
 	// Tuple is the packet as it was last seen: at the receiver, or where it was dropped.
 	Tuple flow.Tuple

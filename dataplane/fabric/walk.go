@@ -36,7 +36,7 @@ func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
 func (n *Network) begin(p Packet, state State, path *Path) *walk {
 	path.numHops, path.numTaps = 0, 0
 	path.Verdict, path.Reason, path.Out, path.MTU, path.MSS = 0, flow.None, 0, VPCMTU, 0
-	path.Domains = [2]flow.Domain{}
+	path.Domains, path.Gateway = [2]flow.Domain{}, nil
 	path.walk = walk{net: n, packet: p, state: state, path: path}
 	return &path.walk
 }
@@ -46,6 +46,7 @@ func (w *walk) finish(sent *Packet) {
 	path := w.path
 	path.Tuple = w.packet.Tuple
 	path.Rewrite = rewriteBetween(sent.Tuple, w.packet.Tuple)
+	path.Rewrite.Hops = sent.TTL - w.packet.TTL
 	path.Quote = rewriteBetween(sent.Quoted, w.packet.Quoted)
 	*w = walk{}
 }
@@ -292,10 +293,17 @@ func (w *walk) fits(hop Hop, mtu uint16) bool {
 // maxGateways bounds how many gateways a packet passes: more is a circle.
 const maxGateways = 4
 
-func (w *walk) circle(hop Hop) bool {
+// routed is a gateway that counts as a hop: it lowers the TTL, so that traceroute shows it, and it may be passed only so often.
+func (w *walk) routed(g *ENI, hop Hop) bool {
 	w.passed++
-	if w.passed > maxGateways {
+	switch {
+	case w.passed > maxGateways:
 		w.drop(hop, flow.RouteLoop)
+	case w.packet.TTL <= 1:
+		w.path.Gateway = g
+		w.drop(hop, flow.TTLExpired)
+	default:
+		w.packet.TTL--
 		return true
 	}
 	return false
@@ -312,7 +320,7 @@ func (w *walk) translate(g *ENI, crossed bool) {
 		return
 	}
 	hop := Hop{Kind: HopNAT, Where: g.Name}
-	if w.circle(hop) {
+	if !w.routed(g, hop) {
 		return
 	}
 	reason := w.admit(g)
@@ -322,10 +330,11 @@ func (w *walk) translate(g *ENI, crossed bool) {
 	}
 	if reason != flow.None {
 		w.tap(g, Ingress, true, NothingNew)
+		w.path.Gateway = g
 		w.drop(hop, reason)
 		return
 	}
-	w.tap(g, Ingress, true, BeginTracked)
+	w.tap(g, Ingress, true, w.begun())
 	w.path.MSS = natMSS
 	if w.packet.Error {
 		w.packet.Tuple.Src = to.Addr().As16()
@@ -353,6 +362,14 @@ func setDestination(t *flow.Tuple, to netip.AddrPort) {
 	t.DstPort = to.Port()
 }
 
+// begun is what a gateway notes of a packet that it lets out: an ICMP error begins nothing.
+func (w *walk) begun() Note {
+	if w.packet.Error {
+		return NothingNew
+	}
+	return BeginTracked
+}
+
 // admit is what a NAT gateway carries: TCP, UDP, and ICMP echo and errors, from interfaces of its VPC.
 func (w *walk) admit(g *ENI) flow.Reason {
 	t := &w.packet.Tuple
@@ -373,7 +390,7 @@ func (w *walk) admit(g *ENI) flow.Reason {
 func (w *walk) restore(g *ENI) {
 	w.tap(g, Ingress, true, NothingNew)
 	hop := Hop{Kind: HopNAT, Where: g.Name}
-	if w.circle(hop) {
+	if !w.routed(g, hop) {
 		return
 	}
 	to, ok := w.state.Restore(g, &w.packet)
@@ -412,7 +429,7 @@ func (w *walk) egressOnly(v *VPC) {
 	if !w.fits(hop, InternetGatewayMTU) {
 		return
 	}
-	w.tap(v.EgressOnly, Egress, true, BeginTracked)
+	w.tap(v.EgressOnly, Egress, true, w.begun())
 	w.hop(hop)
 	w.internet(true)
 }

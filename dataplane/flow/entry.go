@@ -18,6 +18,7 @@ const (
 type Rewrite struct {
 	Src, Dst         netip.Addr // invalid: unchanged
 	SrcPort, DstPort uint16     // 0: unchanged; the ICMP echo identifier is SrcPort
+	Hops             uint8      // by which the TTL or hop limit falls; a packet that has no more than that is no hit
 }
 
 // Zero reports whether nothing is rewritten.

@@ -46,6 +46,9 @@ func edit(b []byte, at int, p *Info, r flow.Rewrite) change {
 			pseudo += c
 		}
 	}
+	if r.Hops != 0 {
+		header += lowerTTL(b[at:], p, r.Hops)
+	}
 	total := header
 	if p.Tuple.Family == 4 {
 		total += header.apply(b[at+10:])
@@ -76,6 +79,16 @@ func edit(b []byte, at int, p *Info, r flow.Rewrite) change {
 		total += (pseudo + ports).apply(h[2:])
 	}
 	return total
+}
+
+// lowerTTL counts down the TTL or hop limit, of which there must be enough.
+func lowerTTL(ip []byte, p *Info, hops uint8) change {
+	p.TTL -= hops
+	if p.Tuple.Family == 6 {
+		ip[7] = p.TTL // no checksum covers it
+		return 0
+	}
+	return setWord(ip[8:], uint16(p.TTL)<<8|uint16(ip[9]))
 }
 
 func setPorts(h []byte, p *Info, r flow.Rewrite) change {

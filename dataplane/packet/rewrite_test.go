@@ -293,3 +293,35 @@ func BenchmarkRewrite(b *testing.B) {
 		})
 	}
 }
+
+// TestHops: the TTL or hop limit falls, and the IPv4 header's checksum with it.
+func TestHops(t *testing.T) {
+	raw := []byte{0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 8, 0, 0}
+	sum := func() (s uint32) {
+		for i := 0; i < 20; i += 2 {
+			s += uint32(raw[i])<<8 | uint32(raw[i+1])
+		}
+		for s > 0xffff {
+			s = s>>16 + s&0xffff
+		}
+		return s
+	}
+	checksum := ^uint16(sum())
+	raw[10], raw[11] = byte(checksum>>8), byte(checksum)
+	var info packet.Info
+	if !packet.Decode(raw, &info) {
+		t.Fatal("malformed")
+	}
+	packet.Rewrite(raw, &info, flow.Rewrite{Hops: 2})
+	if raw[8] != 62 || info.TTL != 62 || sum() != 0xffff {
+		t.Errorf("TTL %d and %d, header sums to %x", raw[8], info.TTL, sum())
+	}
+	v6 := make([]byte, 40)
+	v6[0], v6[6], v6[7], v6[8], v6[24] = 0x60, 59, 64, 0x20, 0x20
+	if !packet.Decode(v6, &info) {
+		t.Fatal("malformed")
+	}
+	if packet.Rewrite(v6, &info, flow.Rewrite{Hops: 1}); v6[7] != 63 {
+		t.Errorf("hop limit %d", v6[7])
+	}
+}

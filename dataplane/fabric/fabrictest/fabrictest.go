@@ -133,12 +133,12 @@ func (b *Bed) eni(name string, s *fabric.Subnet, g *fabric.SecurityGroup, public
 
 // TCP is the first packet of a TCP connection.
 func TCP(src string, sport uint16, dst string, dport uint16) fabric.Packet {
-	return fabric.Packet{Tuple: flow.MakeTuple(flow.TCP, Addr(src), sport, Addr(dst), dport), Length: 60, TCPFlags: flow.SYN}
+	return fabric.Packet{Tuple: flow.MakeTuple(flow.TCP, Addr(src), sport, Addr(dst), dport), Length: 60, TTL: 64, TCPFlags: flow.SYN}
 }
 
 // UDP is a datagram.
 func UDP(src string, sport uint16, dst string, dport uint16) fabric.Packet {
-	return fabric.Packet{Tuple: flow.MakeTuple(flow.UDP, Addr(src), sport, Addr(dst), dport), Length: 60}
+	return fabric.Packet{Tuple: flow.MakeTuple(flow.UDP, Addr(src), sport, Addr(dst), dport), Length: 60, TTL: 64}
 }
 
 // Ping is an echo request of the addresses' family.
@@ -147,7 +147,7 @@ func Ping(src, dst string) fabric.Packet {
 	if Addr(src).Is6() {
 		proto, typ = flow.ICMPv6, 128
 	}
-	return fabric.Packet{Tuple: flow.MakeTuple(proto, Addr(src), 7, Addr(dst), typ), Length: 84, ICMPType: uint8(typ)}
+	return fabric.Packet{Tuple: flow.MakeTuple(proto, Addr(src), 7, Addr(dst), typ), Length: 84, TTL: 64, ICMPType: uint8(typ)}
 }
 
 // Midstream is a packet of an established TCP connection.
