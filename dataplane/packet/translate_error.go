@@ -18,7 +18,7 @@ func translateError(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
 	quoted := quotation(message, p)
 	var q Info
 	if p.Fragment || p.routed || !leadsTo(to4, t.Rewrite) || quoted == nil || quoted[inner]>>4 != p.Tuple.Family ||
-		!decode(quoted, inner, &q, quote) || q.ICMPError {
+		!decode(quoted, inner, &q, quote) {
 		return dst, false
 	}
 	quoted = quoted[:min(len(quoted), inner+q.Length)]
@@ -35,7 +35,7 @@ func translateError(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
 
 	start := len(dst)
 	out := room(dst, headers+icmpHeader)
-	if to4 {
+	if to4 { // which refuses a quote that is an error itself
 		out, ok = translate64(out, quoted, inner, &q, t.Quote, 0)
 	} else {
 		out, ok = translate46(out, quoted, inner, &q, t.Quote, quote)

@@ -413,6 +413,12 @@ func TestTranslateOf(t *testing.T) {
 			t.Errorf("\n got % x\nwant % x", got, want)
 		}
 	})
+	t.Run("a quote is no longer than the packet was", func(t *testing.T) {
+		got, ok := of(icmp(app4, web4, 3, 3).with(append(udp4.bytes(t), 1, 2, 3)).bytes(t))
+		if !ok || len(got) != 48+48 {
+			t.Errorf("%d bytes: % x", len(got), got)
+		}
+	})
 	t.Run("a wrong checksum stays wrong", func(t *testing.T) {
 		for _, d := range []datagram{tcp4, tcp6, udp4, udp6, echo(web4, app4, 8, 1), echo(web6, app6, 128, 1),
 			icmp(web4, app4, 3, 1).with(tcp4.bytes(t)), icmp(web6, app6, 1, 0).with(tcp6.bytes(t))} {
