@@ -215,7 +215,9 @@ func (b *both) offer(p piece, settle bool) {
 	}
 	k := fragment.KeyOf(p.attachment, &info)
 	o := b.table.Offer(b.now, k, &info, raw)
-	got := [...]string{fragment.Decide: "decide", fragment.Follow: fmt.Sprint("follow ", o.Verdict), fragment.Hold: "hold", fragment.Drop: "drop " + o.Reason.String()}[o.Step]
+	got := map[fragment.Step]string{
+		fragment.Decide: "decide", fragment.Follow: fmt.Sprint("follow ", o.Verdict), fragment.Hold: "hold", fragment.Drop: "drop " + o.Reason.String(),
+	}[o.Step]
 	want := b.model.offer(b.now, k, p)
 	b.log = append(b.log, fmt.Sprintf("%d ms: %+v: %s", b.now/1e6, p, want))
 	if got != want {
@@ -229,7 +231,8 @@ func (b *both) offer(p piece, settle bool) {
 	}
 	packets, size := b.table.Held()
 	if b.table.Len() != len(b.model.datagrams) || size+64*packets != b.model.memory() {
-		b.fail("%d datagrams, %d fragments of %d bytes, want %d datagrams and %d bytes of memory", b.table.Len(), packets, size, len(b.model.datagrams), b.model.memory())
+		b.fail("%d datagrams, %d fragments of %d bytes, want %d datagrams and %d bytes of memory",
+			b.table.Len(), packets, size, len(b.model.datagrams), b.model.memory())
 	}
 }
 
@@ -299,7 +302,9 @@ func (b *both) end() {
 func TestAgainstModel(t *testing.T) {
 	rng := rand.New(rand.NewSource(2))
 	for range 400 {
-		b := newBoth(t, fragment.Limits{Datagrams: 1 + rng.Intn(8), Bytes: 100 + rng.Intn(1500), DatagramBytes: 100 + rng.Intn(600), Parts: 2 + rng.Intn(8), Timeout: 30 * second})
+		b := newBoth(t, fragment.Limits{
+			Datagrams: 1 + rng.Intn(8), Bytes: 100 + rng.Intn(1500), DatagramBytes: 100 + rng.Intn(600), Parts: 2 + rng.Intn(8), Timeout: 30 * second,
+		})
 		for range 200 {
 			var op [5]byte
 			rng.Read(op[:])
@@ -392,7 +397,9 @@ func FuzzFragments(f *testing.F) {
 		if len(limits) < 4 || len(ops) > 2000 {
 			return
 		}
-		b := newBoth(t, fragment.Limits{Datagrams: 1 + int(limits[0]), Bytes: 1 + 16*int(limits[1]), DatagramBytes: 1 + 16*int(limits[2]), Parts: 1 + int(limits[3]), Timeout: 30 * second})
+		b := newBoth(t, fragment.Limits{
+			Datagrams: 1 + int(limits[0]), Bytes: 1 + 16*int(limits[1]), DatagramBytes: 1 + 16*int(limits[2]), Parts: 1 + int(limits[3]), Timeout: 30 * second,
+		})
 		calm := newBoth(t, fragment.Limits{Datagrams: 1024, Bytes: 1 << 20, DatagramBytes: 1 << 20, Parts: 1024, Timeout: 30 * second})
 		receivers := calm.receivers()
 		for chunk := range slices.Chunk(ops, 5) {

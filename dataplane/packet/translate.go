@@ -18,18 +18,18 @@ type Translation struct {
 }
 
 // Translate64 appends to dst the IPv4 packet that the IPv6 packet b becomes on its way through a translator (RFC 7915, section 5): a NAT
-// gateway's NAT64 (RFC 6146). p is b's Info, and b, which dst must not overlap, stays as it is. The result may be shorter or fragmented as IPv4 would; its
-// length is to be compared with the next link's MTU.
+// gateway's NAT64 (RFC 6146). p is b's Info, and b, which dst must not overlap, stays as it is. The result has another length, which is
+// to be compared with the next link's MTU.
 //
-// It translates TCP, UDP, ICMPv6 echo, and ICMPv6 errors with the packet that they quote. Checksums change by what changed, so that a wrong one stays
-// wrong, and UDP's zero stays zero. The traffic class and the hop limit are copied: counting down is up to the caller, as it is for a packet that keeps its family.
-// Extension headers fall away. A fragment stays a fragment, with the low 16 bits of its identification and without DF; a whole packet
-// gets DF if it is larger than 1260 bytes (RFC 7915, section 5.1).
+// It translates TCP, UDP, ICMPv6 echo, and ICMPv6 errors with the packet that they quote. Checksums change by what changed, so that a
+// wrong one stays wrong, and UDP's zero stays zero. The traffic class is copied, the hop limit falls by Hops. Extension headers fall
+// away. A fragment stays a fragment, with the low 16 bits of its identification and without DF; a whole packet gets DF if it is larger
+// than 1260 bytes (RFC 7915, section 5.1).
 //
-// It returns dst and false for what RFC 7915 drops: other protocols and messages, fragments of ICMPv6, routing headers with stops to come, a
-// fragment header before another extension header, an error that quotes an error or nothing readable.
+// It returns dst and false for what RFC 7915 drops: other protocols and messages, fragments of ICMPv6, routing headers with stops to
+// come, a fragment header before another extension header, an error that quotes an error or nothing readable, a hop limit that ends here.
 func Translate64(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
-	if p.Tuple.Family != 6 {
+	if p.Tuple.Family != 6 || endsHere(p, t.Hops) {
 		return dst, false
 	}
 	if p.ICMPError {
@@ -40,11 +40,11 @@ func Translate64(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
 
 // Translate46 is Translate64 for the way back, from IPv4 to IPv6 (RFC 7915, section 4).
 //
-// A packet gets a fragment header if it is a fragment, and no other: the links of a VPC carry 9001 bytes, so that an IPv4 packet without
-// DF need not be cut to IPv6's smallest MTU. A whole UDP datagram without a checksum gets one; the first fragment of such a one is dropped, as is a
-// packet with stops to come in a source route. Other IPv4 options fall away. An error is cut to 1280 bytes (RFC 4443).
+// A packet gets a fragment header if it is a fragment, and no other: the links of a VPC carry 9001 bytes, so that an IPv4 packet
+// without DF need not be cut to IPv6's smallest MTU. A whole UDP datagram without a checksum gets one; the first fragment of such a one
+// is dropped, as is a packet with stops to come in a source route. Other IPv4 options fall away. An error is cut to 1280 bytes (RFC 4443).
 func Translate46(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
-	if p.Tuple.Family != 4 {
+	if p.Tuple.Family != 4 || endsHere(p, t.Hops) {
 		return dst, false
 	}
 	if p.ICMPError {
@@ -64,7 +64,7 @@ func translate64(dst, b []byte, at int, p *Info, r flow.Rewrite, id uint16) ([]b
 	case fragmented && p.L4 != p.FragmentData:
 		return dst, false
 	}
-	h := ipv4{tos: trafficClass(b[at:]), ttl: p.TTL, proto: proto, id: id, src: r.Src.As16(), dst: r.Dst.As16()}
+	h := ipv4{tos: trafficClass(b[at:]), ttl: p.TTL - r.Hops, proto: proto, id: id, src: r.Src.As16(), dst: r.Dst.As16()}
 	switch {
 	case fragmented:
 		h.id, h.frag = uint16(p.ID), uint16(p.FragmentOffset/8)
@@ -101,7 +101,7 @@ func translate46(dst, b []byte, at int, p *Info, r flow.Rewrite, v view) ([]byte
 	if missing && p.Fragment {
 		return dst, false
 	}
-	h := ipv6{class: b[at+1], next: proto, hops: p.TTL, src: r.Src.As16(), dst: r.Dst.As16()}
+	h := ipv6{class: b[at+1], next: proto, hops: p.TTL - r.Hops, src: r.Src.As16(), dst: r.Dst.As16()}
 	headers := ipv6Header
 	if p.Fragment {
 		h.next, headers = fragment, ipv6Header+fragmentHeader
@@ -138,6 +138,9 @@ func putFragmentHeader(h []byte, next uint8, p *Info) {
 	binary.BigEndian.PutUint16(h[2:], word)
 	binary.BigEndian.PutUint32(h[4:], p.ID)
 }
+
+// endsHere reports whether a TTL or hop limit is too small for so many hops.
+func endsHere(p *Info, hops uint8) bool { return hops != 0 && p.TTL <= hops }
 
 // leadsTo reports whether both addresses are of IPv4, or of IPv6.
 func leadsTo(to4 bool, r flow.Rewrite) bool {

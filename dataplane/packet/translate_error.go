@@ -33,6 +33,7 @@ func translateError(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
 		return dst, false
 	}
 
+	t.Quote.Hops = 0 // a quote shows the packet as the router had it
 	start := len(dst)
 	out := room(dst, headers+icmpHeader)
 	if to4 { // which refuses a quote that is an error itself
@@ -52,7 +53,7 @@ func translateError(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
 	if to4 {
 		old += pseudo(6, flow.ICMPv6, &p.Tuple.Src, &p.Tuple.Dst, len(message))
 		replaced(old, sum(h)).apply(h[2:])
-		f := ipv4{tos: trafficClass(b), ttl: p.TTL, proto: flow.ICMP, id: t.ID, src: src, dst: to}
+		f := ipv4{tos: trafficClass(b), ttl: p.TTL - t.Hops, proto: flow.ICMP, id: t.ID, src: src, dst: to}
 		if len(e) > mayFragment {
 			f.frag = flagDF
 		}
@@ -60,7 +61,7 @@ func translateError(dst, b []byte, p *Info, t Translation) ([]byte, bool) {
 		return out, true
 	}
 	replaced(old, sum(h)+pseudo(6, flow.ICMPv6, &src, &to, len(h))).apply(h[2:])
-	putIPv6(e, len(e), ipv6{class: b[1], next: flow.ICMPv6, hops: p.TTL, src: src, dst: to})
+	putIPv6(e, len(e), ipv6{class: b[1], next: flow.ICMPv6, hops: p.TTL - t.Hops, src: src, dst: to})
 	return out, true
 }
 

@@ -413,6 +413,39 @@ func TestTranslateOf(t *testing.T) {
 			t.Errorf("\n got % x\nwant % x", got, want)
 		}
 	})
+	t.Run("hops", func(t *testing.T) {
+		to4, to6 := to4, to6
+		to4.Hops, to6.Hops, to4.Quote.Hops, to6.Quote.Hops = 2, 2, 2, 2
+		for _, d := range []datagram{tcp4, tcp6, icmp(web4, app4, 3, 1).with(tcp4.bytes(t)), icmp(web6, app6, 1, 0).with(tcp6.bytes(t))} {
+			tr := to6
+			if d.v6() {
+				tr = to4
+			}
+			for _, row := range []struct {
+				ttl uint8
+				ok  bool
+			}{{64, true}, {3, true}, {2, false}, {0, false}} {
+				d.ttl = row.ttl
+				b := d.bytes(t)
+				p := decoded(t, b)
+				got, ok := translate(b, &p, tr)
+				if ok != row.ok {
+					t.Fatalf("%+v: translated: %v", d, ok)
+				}
+				if !ok {
+					continue
+				}
+				o := decoded(t, got[4:])
+				var q packet.Info
+				if p.ICMPError && (!packet.Quoted(got[4:], &o, &q) || q.TTL != 64) {
+					t.Errorf("quotes a TTL of %d, which was 64", q.TTL)
+				}
+				if o.TTL != row.ttl-2 || !checksumsRight(got[4:], &o) {
+					t.Errorf("%+v became % x", d, got[4:])
+				}
+			}
+		}
+	})
 	t.Run("a quote is no longer than the packet was", func(t *testing.T) {
 		got, ok := of(icmp(app4, web4, 3, 3).with(append(udp4.bytes(t), 1, 2, 3)).bytes(t))
 		if !ok || len(got) != 48+48 {
