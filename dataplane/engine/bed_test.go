@@ -110,6 +110,10 @@ func ip(src, dst string, proto layers.IPProtocol) gopacket.NetworkLayer {
 }
 
 func (b *bed) tcp(src string, sport uint16, dst string, dport uint16, flags uint8) []byte {
+	return b.tcpSized(src, sport, dst, dport, flags, 7)
+}
+
+func (b *bed) tcpSized(src string, sport uint16, dst string, dport uint16, flags uint8, size int) []byte {
 	network := ip(src, dst, layers.IPProtocolTCP)
 	l := &layers.TCP{
 		SrcPort: layers.TCPPort(sport), DstPort: layers.TCPPort(dport), Window: 1000,
@@ -118,7 +122,7 @@ func (b *bed) tcp(src string, sport uint16, dst string, dport uint16, flags uint
 	if err := l.SetNetworkLayerForChecksum(network); err != nil {
 		b.t.Fatal(err)
 	}
-	return build(b.t, network.(gopacket.SerializableLayer), l, gopacket.Payload("payload"))
+	return build(b.t, network.(gopacket.SerializableLayer), l, gopacket.Payload(make([]byte, size)))
 }
 
 func (b *bed) udp(src string, sport uint16, dst string, dport uint16) []byte {

@@ -65,6 +65,8 @@ func (e *Engine) Advance(now int64, d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.now = now
+	e.advanced += d
+	e.sweepFragments()
 	for _, t := range append([]*track(nil), e.tracking.members...) {
 		t.state(e.mem, now, e.rate)
 		t.idle.jumped += d
@@ -88,6 +90,7 @@ func (e *Engine) Sweep(now int64) {
 	e.now = now
 	records, tracks := len(e.records.members), len(e.tracking.members)
 	e.harvest()
+	e.sweepFragments()
 	e.mu.Unlock()
 	for records > 0 || tracks > 0 {
 		e.mu.Lock()

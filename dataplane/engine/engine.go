@@ -7,6 +7,8 @@ import (
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
+	"github.com/vpclab/vpclab/dataplane/fragment"
+	"github.com/vpclab/vpclab/dataplane/netdev"
 	"github.com/vpclab/vpclab/dataplane/packet"
 )
 
@@ -46,7 +48,9 @@ type Engine struct {
 	halves    map[uint32]half
 	delivered map[uint32]Count // by sender, of flows that are gone and of packets that are no flow
 	journal   journal
-	now       int64 // of the call in progress
+	now       int64         // of the call in progress
+	advanced  time.Duration // lab time that jumped
+	fragments *fragment.Table[datagram]
 	emitted   []Emission
 	lastError map[uint32]int64 // when an attachment was last sent an ICMP error
 	path      fabric.Path
@@ -80,6 +84,7 @@ func New(c Config) (*Engine, error) {
 		halves:    map[uint32]half{},
 		delivered: map[uint32]Count{},
 		lastError: map[uint32]int64{},
+		fragments: fragment.New[datagram](fragment.Limits{}),
 	}
 	if e.timeouts = c.Timeouts; e.timeouts == nil {
 		e.timeouts = flow.DefaultTimeouts
@@ -116,8 +121,7 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		e.countDrop(from, flow.TTLExpired, info.Length)
 		return 0
 	case info.Fragment:
-		e.refuse(att, info.Tuple, info.Length, flow.FragmentUnsupported)
-		return 0
+		return e.decideFragment(att, b, &info)
 	case info.ICMPError:
 		return e.decideError(att, b, &info)
 	case info.ICMPCode != 0:
@@ -129,25 +133,53 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		e.answer(att, b, &info)
 		return 0
 	}
-	tooBig := r.entry.Verdict == flow.Deliver && info.Length > int(r.entry.MTU)
-	if tooBig && !mayFragment(&info) || info.TTL <= r.entry.Rewrite.Hops {
+	if r.entry.Verdict == flow.Deliver && (info.Length > int(r.entry.MTU) && !mayFragment(&info) || info.TTL <= r.entry.Rewrite.Hops) {
 		return e.decideOnce(att, b, &info, nil)
 	}
-	e.mem.Slots[r.slot].Add(1, uint64(info.Length), info.TCPFlags, e.now)
+	out := e.apply(r, b, &info)
 	e.offloadPair(r, &info)
+	return out
+}
+
+// apply does with a packet what its flow's decision says, and counts it.
+func (e *Engine) apply(r *record, b []byte, info *packet.Info) uint32 {
+	e.mem.Slots[r.slot].Add(1, uint64(info.Length), info.TCPFlags, e.now)
 	if r.entry.Verdict == flow.Drop {
-		e.mem.Drop(from, r.entry.Reason).Add(1, uint64(info.Length))
+		e.mem.Drop(r.key.Attachment, r.entry.Reason).Add(1, uint64(info.Length))
 		return 0
 	}
 	if r.mss != 0 && info.TCPFlags&flow.SYN != 0 {
-		packet.ClampMSS(b, &info, r.mss)
+		packet.ClampMSS(b, info, r.mss)
 	}
-	packet.Rewrite(b, &info, r.entry.Rewrite)
-	if tooBig {
-		e.emitFragments(r.entry.Out, b, &info, int(r.entry.MTU))
+	if r.family != 0 {
+		return e.changeFamily(r.key.Attachment, r.entry.Out, b, info, packet.Translation{Rewrite: r.entry.Rewrite, ID: uint16(e.now)})
+	}
+	packet.Rewrite(b, info, r.entry.Rewrite)
+	if info.Length > int(r.entry.MTU) {
+		e.emitFragments(r.entry.Out, b, info, int(r.entry.MTU))
 		return 0
 	}
 	return r.entry.Out
+}
+
+// changeFamily sends on what NAT64 makes of a packet. What cannot be translated is dropped at the gateway; that is found out only here.
+func (e *Engine) changeFamily(from, out uint32, b []byte, info *packet.Info, t packet.Translation) uint32 {
+	hops := t.Hops
+	t.Hops = 0
+	frame, ok := make([]byte, netdev.Headroom, netdev.Headroom+len(b)+64), false
+	if info.Tuple.Family == 6 {
+		frame, ok = packet.Translate64(frame, b, info, t)
+	} else {
+		frame, ok = packet.Translate46(frame, b, info, t)
+	}
+	var made packet.Info
+	if !ok || !packet.Decode(frame[netdev.Headroom:], &made) {
+		e.revoke(from, flow.NATProtocol, info.Length)
+		return 0
+	}
+	packet.Rewrite(frame[netdev.Headroom:], &made, flow.Rewrite{Hops: hops})
+	e.emit(out, frame)
+	return 0
 }
 
 // mayFragment reports whether a router may cut the packet (RFC 791; IPv6 has only its sender do that).
@@ -254,7 +286,7 @@ func (e *Engine) worthKeeping(path *fabric.Path) bool {
 func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	path := &e.path
 	r.arrives = path.Tuple
-	r.mss = path.MSS
+	r.mss, r.family = path.MSS, path.Family
 	r.checked = e.now
 	r.installed = 0
 	r.entry = flow.Entry{
@@ -305,7 +337,7 @@ func (e *Engine) predict(r *record) {
 
 // offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered.
 func (e *Engine) offloadPair(r *record, info *packet.Info) {
-	if e.offload == nil || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
+	if e.offload == nil || r.family != 0 || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
 		return
 	}
 	// A SYN-ACK whose MSS is to be lowered passes the engine first.
@@ -371,9 +403,12 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 		e.answer(att, b, info)
 		return 0
 	}
-	e.rewrite(b, info, quoted, &e.path)
 	t := e.delivered[att.Index]
 	e.delivered[att.Index] = Count{t.Packets + 1, t.Bytes + uint64(info.Length)}
+	if e.path.Family != 0 {
+		return e.changeFamily(att.Index, e.path.Out, b, info, packet.Translation{Rewrite: e.path.Rewrite, Quote: e.path.Quote, ID: uint16(e.now)})
+	}
+	e.rewrite(b, info, quoted, &e.path)
 	return e.path.Out
 }
 

@@ -242,8 +242,6 @@ func TestGatewayTranslates(t *testing.T) {
 
 func TestDroppedBeforeTheWalk(t *testing.T) {
 	b := newBed(t, nil)
-	fragment := b.udp("10.0.0.11", 999, "10.0.0.12", 53)
-	fragment[6] |= 0x20
 	expired := b.udp("10.0.0.11", 999, "10.0.0.12", 53)
 	expired[8] = 0
 	tests := []struct {
@@ -251,7 +249,6 @@ func TestDroppedBeforeTheWalk(t *testing.T) {
 		raw  []byte
 		want flow.Reason
 	}{
-		{"a fragment", fragment, flow.FragmentUnsupported},
 		{"no TTL left", expired, flow.TTLExpired},
 		{"garbage", []byte{0x45, 0}, flow.MalformedPacket},
 		{"an empty packet", nil, flow.MalformedPacket},

@@ -63,6 +63,10 @@ func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	family := e.family(tuple)
+	// A fragment that is not its packet's first one has no ports.
+	portless := tuple
+	portless.SrcPort, portless.DstPort = 0, 0
+	family[portless] = true
 	var drops []Drop
 	e.journal.since(mark, func(d *Drop) {
 		if family[d.Key.Tuple] || family[d.Path.Tuple] {

@@ -100,7 +100,7 @@ func (e *Engine) Translate(gateway *fabric.ENI, p *fabric.Packet) (netip.AddrPor
 		}
 		e.untrack(t)
 	}
-	if p.Tuple.Protocol == flow.TCP && p.TCPFlags&(flow.SYN|flow.ACK) != flow.SYN || p.Tuple.Protocol == flow.ICMP && isAnswer(p.Tuple) {
+	if p.Tuple.Protocol == flow.TCP && p.TCPFlags&(flow.SYN|flow.ACK) != flow.SYN || isICMP(p.Tuple.Protocol) && isAnswer(p.Tuple) {
 		return netip.AddrPort{}, flow.NATIdle
 	}
 	tr := e.nat.begin(gateway, key, p.Tuple)
@@ -119,8 +119,11 @@ func (e *Engine) translates(tr *translation) bool {
 // begin allocates a port on the first of the gateway's addresses that has one for the destination; nil if none has.
 func (n *translations) begin(gateway *fabric.ENI, key trackKey, t flow.Tuple) *translation {
 	pool := poolKey{gateway: gateway.Attachment, destination: netip.AddrPortFrom(t.DstAddr(), t.DstPort), protocol: t.Protocol}
-	if t.Protocol == flow.ICMP {
-		pool.destination = netip.AddrPortFrom(t.DstAddr(), 0)
+	if t.Family == 6 { // NAT64
+		pool.destination = netip.AddrPortFrom(fabric.Extract(t.DstAddr()), t.DstPort)
+	}
+	if t.Protocol == flow.ICMP || t.Protocol == flow.ICMPv6 {
+		pool.destination, pool.protocol = netip.AddrPortFrom(pool.destination.Addr(), 0), flow.ICMP
 	}
 	for _, pool.addr = range gateway.NAT.Addrs {
 		ports := n.pools[pool]

@@ -255,6 +255,39 @@ func TestICMPErrorsFindTheirConnectionThroughNAT(t *testing.T) {
 	b.fromHost("an error about nothing", b.unreachable("203.0.113.5", "198.51.100.7", b.udp("198.51.100.7", 9999, "203.0.113.5", 53)), "")
 }
 
+// TestNAT64: IPv6 inside and IPv4 outside are one connection.
+func TestNAT64(t *testing.T) {
+	b := newBed(t, func(b *fabrictest.Bed) {
+		b.Route(b.Public, "64:ff9b::/96", fabric.ToNATGateway, b.NATGateway("out", b.Middle, [2]string{"10.0.2.220", "198.51.100.7"}))
+		b.Route(b.Middle, "0.0.0.0/0", fabric.ToInternetGateway, nil)
+	})
+	const inside, embedded = "2001:db8:a::11", "64:ff9b::cb00:7105" // 203.0.113.5
+	pass := func(what string, from uint32, raw []byte, to, want string) []byte {
+		t.Helper()
+		out := []uint32{0}
+		b.wait(time.Second)
+		emitted := b.engine.Handle(b.now, from, [][]byte{raw}, out)
+		if out[0] != 0 || len(emitted) != 1 || b.Attachments[emitted[0].Out].Name() != to {
+			t.Fatalf("%s: delivered to %d, emitted %d packets: %v", what, out[0], len(emitted), b.reasons(tupleOf(t, raw)))
+		}
+		made := emitted[0].Frame[netdev.Headroom:]
+		if got := tupleOf(t, made).String(); got != want {
+			t.Errorf("%s: %s received %s, want %s", what, to, got, want)
+		}
+		return made
+	}
+	x, host := b.X.Attachment, b.Example.Attachment
+	pass("SYN", x, b.tcp(inside, 40000, embedded, 80, syn), "example", "tcp 198.51.100.7:1024 > 203.0.113.5:80")
+	pass("SYN-ACK", host, b.tcp("203.0.113.5", 80, "198.51.100.7", 1024, synAck), "x", "tcp ["+embedded+"]:80 > ["+inside+"]:40000")
+	pass("ACK", x, b.tcp(inside, 40000, embedded, 80, ack), "example", "tcp 198.51.100.7:1024 > 203.0.113.5:80")
+	seen := pass("UDP", x, b.udp(inside, 5000, embedded, 53), "example", "udp 198.51.100.7:1024 > 203.0.113.5:53")
+	failed := pass("its port unreachable", host, b.unreachable("203.0.113.5", "198.51.100.7", seen), "x", "icmpv6 type 1 "+embedded+" > "+inside)
+	var info, quoted packet.Info
+	if !packet.Decode(failed, &info) || !packet.Quoted(failed, &info, &quoted) || quoted.Tuple.String() != "udp ["+inside+"]:5000 > ["+embedded+"]:53" {
+		t.Errorf("the error quotes %v", quoted.Tuple)
+	}
+}
+
 // TestTracerouteShowsTheGateway: a NAT gateway counts as a hop, and says so itself; neither router nor internet gateway do.
 func TestTracerouteShowsTheGateway(t *testing.T) {
 	b := newBed(t, throughNAT)

@@ -13,6 +13,7 @@ type record struct {
 	peer    *record    // the opposite direction, as the walk predicts it
 	arrives flow.Tuple // as the receiver sees the flow
 	entry   flow.Entry // Verdict 0: nothing is decided yet
+	family  uint8      // to which NAT64 changes its packets; 0: it does not
 	mss     uint16     // to which a SYN's MSS is lowered; 0: it is left alone
 	tracks  []*track
 	idle    idleness

@@ -160,14 +160,19 @@ func (r *reader) write(out uint32) {
 	}
 }
 
-// undelivered counts packets that the kernel refused: drops, and not the deliveries that their flows' slots took them for.
+// undelivered counts packets that the kernel refused.
 func (e *Engine) undelivered(from uint32, lengths []int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, length := range lengths {
-		e.countDrop(from, flow.DeliveryFailed, length)
-		// Slots only grow, so the correction stands beside them; the sum comes out right modulo 2^64.
-		t := e.delivered[from]
-		e.delivered[from] = Count{t.Packets - 1, t.Bytes - uint64(length)}
+		e.revoke(from, flow.DeliveryFailed, length)
 	}
+}
+
+// revoke counts a packet as a drop and not as the delivery that its flow's slot took it for. Slots only grow, so the correction stands
+// beside them; the sum comes out right modulo 2^64.
+func (e *Engine) revoke(from uint32, r flow.Reason, length int) {
+	e.countDrop(from, r, length)
+	t := e.delivered[from]
+	e.delivered[from] = Count{t.Packets - 1, t.Bytes - uint64(length)}
 }

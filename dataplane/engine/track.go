@@ -19,7 +19,7 @@ type trackKey struct {
 // trackKeyOf turns a packet's tuple, as the interface sees it pass in direction d, into the connection's key.
 func trackKeyOf(eni *fabric.ENI, d fabric.Direction, t flow.Tuple) trackKey {
 	k := trackKey{attachment: eni.Attachment, protocol: t.Protocol}
-	if t.Protocol == flow.ICMP || t.Protocol == flow.ICMPv6 {
+	if isICMP(t.Protocol) {
 		asks := !isAnswer(t)
 		if !asks {
 			t = t.Reply()
@@ -41,6 +41,8 @@ func trackKeyOf(eni *fabric.ENI, d fabric.Direction, t flow.Tuple) trackKey {
 }
 
 func opposite(d fabric.Direction) fabric.Direction { return fabric.Egress + fabric.Ingress - d }
+
+func isICMP(proto uint8) bool { return proto == flow.ICMP || proto == flow.ICMPv6 }
 
 // isAnswer reports whether an ICMP message answers another one.
 func isAnswer(t flow.Tuple) bool {

@@ -254,6 +254,7 @@ type Path struct {
 	Rewrite flow.Rewrite // for the packet
 	Quote   flow.Rewrite // for the packet quoted by an ICMP error
 	MTU     uint16       // the smallest on the way, in bytes
+	Family  uint8        // of the packet at its end, if NAT64 changed it: Rewrite then has both addresses; 0: as sent
 	MSS     uint16       // to which a gateway lowers the MSS of a SYN; 0: none does
 	Gateway *ENI         // the NAT gateway that dropped the packet, if one did and it answers
 	Domains [2]flow.Domain

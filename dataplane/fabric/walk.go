@@ -35,7 +35,7 @@ func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
 // begin makes a path ready for a walk.
 func (n *Network) begin(p Packet, state State, path *Path) *walk {
 	path.numHops, path.numTaps = 0, 0
-	path.Verdict, path.Reason, path.Out, path.MTU, path.MSS = 0, flow.None, 0, VPCMTU, 0
+	path.Verdict, path.Reason, path.Out, path.MTU, path.MSS, path.Family = 0, flow.None, 0, VPCMTU, 0, 0
 	path.Domains, path.Gateway = [2]flow.Domain{}, nil
 	path.walk = walk{net: n, packet: p, state: state, path: path}
 	return &path.walk
@@ -76,6 +76,7 @@ type walk struct {
 	path   *Path
 	sender *ENI // who really sent it; nil for an internet host
 	passed int  // gateways
+	grown  int  // bytes that the packet is longer than it was sent: NAT64 exchanges its IP header
 }
 
 func (w *walk) src() netip.Addr { return w.packet.Tuple.SrcAddr() }
@@ -280,10 +281,11 @@ func (w *walk) redirected(v *VPC, a netip.Addr) bool {
 	return ok && r.Kind == ToENI && r.ENI != w.sender
 }
 
-// fits notes a gateway's MTU and drops what is larger and may not be cut.
+// fits notes a gateway's MTU, for the packet as it was sent, and drops what is larger and may not be cut.
 func (w *walk) fits(hop Hop, mtu uint16) bool {
-	w.path.MTU = min(w.path.MTU, mtu)
-	if w.packet.Length > int(mtu) && !w.packet.MayFragment {
+	limit := uint16(int(mtu) - w.grown)
+	w.path.MTU = min(w.path.MTU, limit)
+	if w.packet.Length > int(limit) && !w.packet.MayFragment {
 		w.drop(hop, flow.MTUExceeded)
 		return false
 	}
@@ -336,6 +338,9 @@ func (w *walk) translate(g *ENI, crossed bool) {
 	}
 	w.tap(g, Ingress, true, w.begun())
 	w.path.MSS = natMSS
+	if w.packet.Tuple.Family == 6 {
+		w.toIPv4()
+	}
 	if w.packet.Error {
 		w.packet.Tuple.Src = to.Addr().As16()
 		setDestination(&w.packet.Quoted, to)
@@ -355,7 +360,7 @@ func setSource(t *flow.Tuple, to netip.AddrPort) {
 
 func setDestination(t *flow.Tuple, to netip.AddrPort) {
 	t.Dst = to.Addr().As16()
-	if t.Protocol == flow.ICMP {
+	if t.Protocol == flow.ICMP || t.Protocol == flow.ICMPv6 {
 		t.SrcPort = to.Port()
 		return
 	}
@@ -378,7 +383,7 @@ func (w *walk) admit(g *ENI) flow.Reason {
 		return flow.NATFragment
 	case w.sender == nil || w.sender.Subnet.VPC != g.Subnet.VPC || g.Subnet.VPC.ENIs[w.src()] == nil:
 		return flow.NATSourceNotInVPC
-	case t.Family != 4:
+	case t.Family == 6 && !NAT64Prefix.Contains(w.dst()):
 		return flow.NATProtocol
 	case t.Protocol == flow.TCP, t.Protocol == flow.UDP, w.packet.Error, t.ICMPEcho():
 		return flow.None
@@ -403,6 +408,9 @@ func (w *walk) restore(g *ENI) {
 		return
 	}
 	w.path.MSS = natMSS
+	if to.Addr().Is6() {
+		w.toIPv6()
+	}
 	if w.packet.Error {
 		w.packet.Tuple.Dst = to.Addr().As16()
 		setSource(&w.packet.Quoted, to)
@@ -606,6 +614,9 @@ func (w *walk) arrive(e *ENI, crossed bool) {
 
 func rewriteBetween(before, after flow.Tuple) flow.Rewrite {
 	var r flow.Rewrite
+	if before.Family != after.Family {
+		return flow.Rewrite{Src: after.SrcAddr(), Dst: after.DstAddr(), SrcPort: after.SrcPort, DstPort: after.DstPort}
+	}
 	if before.Src != after.Src {
 		r.Src = after.SrcAddr()
 	}

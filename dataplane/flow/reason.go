@@ -101,7 +101,7 @@ var reasons = [...]ReasonInfo{
 
 	{MalformedPacket, "MALFORMED_PACKET", "A header of the packet contradicts its length or its version, or an ICMP error quotes no readable packet.", ours},
 	{InvalidSource, "INVALID_SOURCE_ADDRESS", "The source is unspecified, loopback, multicast or broadcast.", "RFC 1122 section 3.2.1.3, RFC 4291"},
-	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "This version does not carry IP fragments.", ours},
+	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "ICMP errors are not carried in fragments.", ours},
 	{FragmentIncomplete, "FRAGMENT_INCOMPLETE", "The fragment's first fragment did not come in time, or too many fragments were waiting.", ours},
 	{FragmentOverlap, "FRAGMENT_OVERLAP", "The fragment overlaps another one of its packet, or lies beyond the largest packet.", "RFC 5722, RFC 1858"},
 	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the path's MTU: 9001 bytes within a VPC, 1500 at an internet gateway.", "EC2 user guide, network MTU"},
