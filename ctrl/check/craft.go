@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -13,11 +14,12 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// Fragments: the protocol number of IPv6's fragment header (RFC 8200), and the unit in bytes that the length of every fragment but the
-// last is a multiple of (RFC 791).
+// Fragments: the protocol number of IPv6's fragment header (RFC 8200), and the unit in bytes of which every offset is a multiple, and the
+// length of every fragment but the last (RFC 791).
 const (
-	ipv6Fragment = 44
-	fragmentUnit = 8
+	ipv6Fragment  = 44
+	fragmentUnit  = 8
+	moreFragments = 1 // in IPv6's fragment header, beside the offset in bytes
 )
 
 // maxPayload leaves room for every header before it in a packet of 65535 bytes.
@@ -26,29 +28,88 @@ const maxPayload = 65535 - 60 - 20
 // whole asks gopacket for right lengths and checksums.
 var whole = gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 
-// craft builds the packet of a `send`, from the IP header on, with right checksums. id is the identifier of an ICMP echo and the
-// initial sequence number of TCP.
-func craft(p scenario.Packet, id uint16) ([]byte, error) {
+// craft builds what a `send` puts on the wire, from the IP header on, with right checksums: the packet, or its fragments in the order
+// in which they are sent. id is the identifier of an ICMP echo and of fragments, and the initial sequence number of TCP.
+func craft(p scenario.Packet, id uint16) (crafted, error) {
+	body, err := craftBody(p, id)
+	if err != nil {
+		return crafted{}, fmt.Errorf("craft packet: %w", err)
+	}
+	pieces := p.Cut(len(body))
+	switch {
+	case p.Fragment:
+		b, err := addIP(p, id, body, &fragmentHeader{more: true})
+		return crafted{packets: [][]byte{b}}, err
+	case pieces == nil:
+		b, err := addIP(p, id, body, nil)
+		return crafted{packets: [][]byte{b}}, err
+	}
+	out := crafted{incomplete: incomplete(pieces, len(body))}
+	for _, piece := range pieces {
+		if piece.From < 0 || piece.From%fragmentUnit != 0 || piece.From >= piece.To || piece.To > len(body) {
+			return crafted{}, fmt.Errorf("craft packet: bytes %d to %d are no fragment of %d bytes", piece.From, piece.To, len(body))
+		}
+		at := &fragmentHeader{offset: piece.From, more: piece.To < len(body)}
+		b, err := addIP(p, id, body[piece.From:piece.To], at)
+		if err != nil {
+			return crafted{}, err
+		}
+		out.packets = append(out.packets, b)
+	}
+	return out, nil
+}
+
+// crafted is what a `send` puts on the wire.
+type crafted struct {
+	packets    [][]byte
+	incomplete bool // they are fragments that leave out a part of their packet
+}
+
+// repetitions counts the packets that are sent a second time.
+func (c crafted) repetitions() int {
+	sent := map[string]bool{}
+	for _, b := range c.packets {
+		sent[string(b)] = true
+	}
+	return len(c.packets) - len(sent)
+}
+
+// incomplete reports whether the pieces leave out a part of length bytes.
+func incomplete(pieces []scenario.Piece, length int) bool {
+	pieces = slices.Clone(pieces)
+	slices.SortFunc(pieces, func(a, b scenario.Piece) int { return a.From - b.From })
+	end := 0
+	for _, piece := range pieces {
+		if piece.From > end {
+			return true
+		}
+		end = max(end, piece.To)
+	}
+	return end < length
+}
+
+// craftBody is the packet's IP payload. One that is to be a first fragment is filled up to where the next fragment can begin.
+func craftBody(p scenario.Packet, id uint16) ([]byte, error) {
 	if p.Src.Is4() != p.Dst.Is4() {
-		return nil, fmt.Errorf("craft packet: %s and %s are of different families", p.Src, p.Dst)
+		return nil, fmt.Errorf("%s and %s are of different families", p.Src, p.Dst)
+	}
+	if p.Size < 0 || p.Size > maxPayload {
+		return nil, fmt.Errorf("%d bytes of payload do not fit into an IP packet; use 0 to %d", p.Size, maxPayload)
+	}
+	upper, err := upperLayers(p, id)
+	if err != nil {
+		return nil, err
 	}
 	buf := gopacket.NewSerializeBuffer()
-	if p.Size < 0 || p.Size > maxPayload {
-		return nil, fmt.Errorf("craft packet: %d bytes of payload do not fit into an IP packet; use 0 to %d", p.Size, maxPayload)
-	}
 	payload := bytes.Repeat([]byte{'v'}, p.Size)
-	upper, err := upperLayers(p, id)
-	if err == nil {
-		err = gopacket.SerializeLayers(buf, whole, append(upper, gopacket.Payload(payload))...)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("craft packet: %w", err)
+	if err := gopacket.SerializeLayers(buf, whole, append(upper, gopacket.Payload(payload))...); err != nil {
+		return nil, err
 	}
 	body := buf.Bytes()
 	if p.Fragment {
 		body = append(body, make([]byte, -len(body)&(fragmentUnit-1))...)
 	}
-	return addIP(p, id, body)
+	return body, nil
 }
 
 // upperLayers are the layers above IP; none for a protocol that has no header of its own here.
@@ -90,16 +151,25 @@ func pseudoHeader(p scenario.Packet) gopacket.NetworkLayer {
 	return &layers.IPv6{SrcIP: p.Src.AsSlice(), DstIP: p.Dst.AsSlice(), NextHeader: layers.IPProtocol(p.Protocol)}
 }
 
-// addIP puts the IP header, and for IPv6 the fragment header, before body.
-func addIP(p scenario.Packet, id uint16, body []byte) ([]byte, error) {
+// fragmentHeader says where a fragment belongs: its offset in bytes, a multiple of 8, and whether more follow it.
+type fragmentHeader struct {
+	offset int
+	more   bool
+}
+
+// addIP puts the IP header before body, and for IPv6 the fragment header. at is nil for a packet that is no fragment.
+func addIP(p scenario.Packet, id uint16, body []byte, at *fragmentHeader) ([]byte, error) {
 	var header []gopacket.SerializableLayer
 	if p.Src.Is4() {
 		ip := &layers.IPv4{
 			Version: 4, IHL: 5, Id: id, TTL: p.TTL, Protocol: layers.IPProtocol(p.Protocol),
 			SrcIP: p.Src.AsSlice(), DstIP: p.Dst.AsSlice(),
 		}
-		if p.Fragment {
-			ip.Flags |= layers.IPv4MoreFragments
+		if at != nil {
+			ip.FragOffset = uint16(at.offset / fragmentUnit)
+			if at.more {
+				ip.Flags |= layers.IPv4MoreFragments
+			}
 		}
 		if p.DontFragment {
 			ip.Flags |= layers.IPv4DontFragment
@@ -110,10 +180,13 @@ func addIP(p scenario.Packet, id uint16, body []byte) ([]byte, error) {
 			Version: 6, HopLimit: p.TTL, NextHeader: layers.IPProtocol(p.Protocol), SrcIP: p.Src.AsSlice(), DstIP: p.Dst.AsSlice(),
 		}
 		header = append(header, ip)
-		if p.Fragment {
+		if at != nil {
 			ip.NextHeader = ipv6Fragment
-			const moreFragments = 1
-			fragment := []byte{p.Protocol, 0, 0, moreFragments, 0, 0, byte(id >> 8), byte(id)}
+			place := uint16(at.offset) // its last three bits are flags
+			if at.more {
+				place |= moreFragments
+			}
+			fragment := []byte{p.Protocol, 0, byte(place >> 8), byte(place), 0, 0, byte(id >> 8), byte(id)}
 			header = append(header, gopacket.Payload(fragment))
 		}
 	}
@@ -177,6 +250,9 @@ func dissect(b []byte) (captured, bool) {
 		src, dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
 		proto, upper = b[6], b[header:]
 		if proto == ipv6Fragment && len(upper) >= fragmentUnit {
+			if binary.BigEndian.Uint16(upper[2:])&^(fragmentUnit-1) != 0 {
+				return captured{}, false
+			}
 			proto, upper = upper[0], upper[fragmentUnit:]
 		}
 	default:

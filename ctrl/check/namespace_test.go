@@ -259,7 +259,7 @@ func above(p scenario.Packet, parts ...gopacket.SerializableLayer) []byte {
 	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, parts...); err != nil {
 		panic(err)
 	}
-	packet, err := addIP(p, 1, buf.Bytes())
+	packet, err := addIP(p, 1, buf.Bytes(), nil)
 	if err != nil {
 		panic(err)
 	}
@@ -446,10 +446,11 @@ func TestPingIsNotMovedByOthers(t *testing.T) {
 		if c.upper[0] != layers.ICMPv4TypeEchoRequest {
 			return nil
 		}
-		other, err := craft(scenario.Packet{Protocol: flow.ICMP, Src: guest4, Dst: peer4, ICMPType: 8, TTL: 64}, c.tuple.SrcPort+1)
+		ping, err := craft(scenario.Packet{Protocol: flow.ICMP, Src: guest4, Dst: peer4, ICMPType: 8, TTL: 64}, c.tuple.SrcPort+1)
 		if err != nil {
 			panic(err)
 		}
+		other := ping.packets[0]
 		foreign, _ := dissect(other)
 		return [][]byte{icmpAbout(router4, 3, 1, 0, other), echo(other, foreign), echo(packet, c)}
 	}
@@ -475,6 +476,10 @@ func TestSendIsJudgedByTheLab(t *testing.T) {
 		{Protocol: 132, Src: guest4, Dst: peer4, Size: 40, TTL: 64, DontFragment: true},
 		{Protocol: flow.ICMPv6, Src: guest6, Dst: peer6, ICMPType: 128, TTL: 64, Size: 3},
 		{Protocol: flow.UDP, Src: guest4, Dst: netip.MustParseAddr("10.0.0.255"), DstPort: 9, TTL: 64},
+		{Protocol: flow.UDP, Src: guest4, Dst: peer4, SrcPort: 1001, DstPort: 53, Size: 1000, TTL: 64, FragmentSize: 400},
+		{Protocol: flow.UDP, Src: guest6, Dst: peer6, SrcPort: 1001, DstPort: 53, Size: 1000, TTL: 64, FragmentSize: 400},
+		{Protocol: flow.TCP, Src: forged, Dst: peer4, SrcPort: 1001, DstPort: 53, Size: 1000, TTL: 64,
+			Pieces: []scenario.Piece{{From: 512, To: 1020}, {From: 0, To: 512}, {From: 256, To: 640}}},
 	} {
 		t.Run(tupleOf(p, 0).String(), func(t *testing.T) {
 			t.Parallel()
@@ -487,11 +492,42 @@ func TestSendIsJudgedByTheLab(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the crafted packet on the wire", func() bool { return lab.has(exact) })
+			for _, b := range exact.packets {
+				eventually(t, "the crafted packet on the wire", func() bool { return lab.has(b) })
+			}
 			lab.delivered = false
 			lab.drop(Drop{Reason: flow.SourceDestCheck, At: "web/src-check"})
 			want(t, run(t, r, scenario.Check{Do: do, Expect: scenario.Expect{Outcome: scenario.Timeout}, Because: "ENI_SOURCE_DEST_CHECK_RESTRICTION"}),
 				true, scenario.Timeout, "dropped at web/src-check")
+		})
+	}
+}
+
+// A packet in fragments did not arrive when one of them was dropped, though the first one was delivered; a repetition is not missed.
+func TestAPacketInFragmentsArrivesWhole(t *testing.T) {
+	send := func(pieces ...scenario.Piece) scenario.Do {
+		return sending(scenario.Packet{Protocol: flow.UDP, Src: guest4, Dst: peer4, DstPort: 53, Size: 100, TTL: 64, Pieces: pieces})
+	}
+	overlap := Drop{Reason: flow.FragmentOverlap, At: "web"}
+	for _, row := range []struct {
+		name    string
+		do      scenario.Do
+		drops   []Drop
+		outcome scenario.Outcome
+		detail  string
+	}{
+		{"all", send(scenario.Piece{From: 0, To: 64}, scenario.Piece{From: 64, To: 108}), nil, scenario.OK, "delivered"},
+		{"never sent", send(scenario.Piece{From: 0, To: 64}), nil, scenario.Timeout, "leave out a part"},
+		{"without one", send(scenario.Piece{From: 0, To: 64}, scenario.Piece{From: 56, To: 108}), []Drop{overlap}, scenario.Timeout,
+			"dropped at web for FRAGMENT_OVERLAP"},
+		{"without a repetition", send(scenario.Piece{From: 0, To: 64}, scenario.Piece{From: 0, To: 64}, scenario.Piece{From: 64, To: 108}),
+			[]Drop{overlap}, scenario.OK, "delivered"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			lab := newWire(t, unix.IFF_TUN, nil)
+			lab.delivered, lab.journal = true, row.drops
+			want(t, run(t, start(t, lab), scenario.Check{Do: row.do, Expect: scenario.Expect{Outcome: row.outcome}}), true, row.outcome, row.detail)
 		})
 	}
 }

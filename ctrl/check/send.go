@@ -16,9 +16,10 @@ import (
 // packet counts as delivered.
 const answerTime = 200 * time.Millisecond
 
-// send puts one crafted packet on the guest's way out: its routes and its neighbour resolution apply, its source may be forged.
-// It is `ok` when the lab delivered it, `refused` when an RST or ICMP port unreachable came back, `unreachable` for another ICMP error
-// or when the guest has no route, and `timeout` when it was dropped or nothing is known of it.
+// send puts one crafted packet, or its fragments, on the guest's way out: its routes and its neighbour resolution apply, its source
+// may be forged. It is `ok` when the lab delivered it, `refused` when an RST or ICMP port unreachable came back, `unreachable` for
+// another ICMP error or when the guest has no route, and `timeout` when it was dropped or nothing is known of it. Of a packet in
+// fragments nothing may be left out, and nothing but a repetition dropped, or its receiver cannot put it together.
 func (r *Runner) send(p *probe, c *scenario.Check) seen {
 	packet := c.Do.Send
 	if !packet.Src.IsValid() {
@@ -29,7 +30,7 @@ func (r *Runner) send(p *probe, c *scenario.Check) seen {
 		packet.Src = own
 	}
 	id := r.nextEcho()
-	bytes, err := craft(packet, id)
+	out, err := craft(packet, id)
 	if err != nil {
 		return seen{err: err}
 	}
@@ -39,11 +40,20 @@ func (r *Runner) send(p *probe, c *scenario.Check) seen {
 	}
 	defer ear.close()
 	p.tuple = tupleOf(packet, id)
-	if err := inject(p, packet, bytes); err != nil {
+	if err := inject(p, packet, out.packets); err != nil {
 		return seenOf(err)
 	}
-	if err := ear.await(); err != nil {
+	answered, err := ear.await()
+	if err != nil {
 		return seenOf(err)
+	}
+	p.look(p.now())
+	switch {
+	case answered:
+	case out.incomplete:
+		return seen{outcome: scenario.Timeout, detail: "delivered as far as it was sent: the fragments leave out a part"}
+	case len(out.packets) > 1 && len(p.drops) > out.repetitions():
+		return seenOf(p.timeout())
 	}
 	return seen{outcome: scenario.OK, detail: "delivered"}
 }
@@ -60,8 +70,8 @@ func sourceFor(p *probe, to netip.Addr) (netip.Addr, error) {
 	return s.own, nil
 }
 
-// inject sends a whole IP packet by a raw socket.
-func inject(p *probe, packet scenario.Packet, b []byte) error {
+// inject sends whole IP packets by a raw socket.
+func inject(p *probe, packet scenario.Packet, packets [][]byte) error {
 	fd, err := open(p, domainOf(packet.Dst), unix.SOCK_RAW, unix.IPPROTO_RAW)
 	if err != nil {
 		return err
@@ -73,15 +83,17 @@ func inject(p *probe, packet scenario.Packet, b []byte) error {
 	if err := unix.Bind(fd, sockaddr(packet.Src, 0)); err != nil && err != unix.EADDRNOTAVAIL {
 		return fmt.Errorf("bind to %s: %w", packet.Src, err)
 	}
-	switch err := unix.Sendto(fd, b, 0, sockaddr(packet.Dst, 0)); err {
-	case nil:
-		return nil
-	case unix.EMSGSIZE:
-		detail := fmt.Sprintf("a packet of %d bytes is larger than the MTU of %s itself", len(b), p.node)
-		return &end{outcome: scenario.Unreachable, detail: detail}
-	default:
-		return s.connectFailed(err)
+	for _, b := range packets {
+		switch err := unix.Sendto(fd, b, 0, sockaddr(packet.Dst, 0)); err {
+		case nil:
+		case unix.EMSGSIZE:
+			detail := fmt.Sprintf("a packet of %d bytes is larger than the MTU of %s itself", len(b), p.node)
+			return &end{outcome: scenario.Unreachable, detail: detail}
+		default:
+			return s.connectFailed(err)
+		}
 	}
+	return nil
 }
 
 // ear hears every packet of one IP version that reaches the guest.
@@ -104,15 +116,15 @@ func listen(p *probe, to netip.Addr) (*ear, error) {
 	return &ear{socket: &socket{fd: fd, probe: p, remote: to}}, nil
 }
 
-// await returns nil when the packet arrived.
-func (e *ear) await() error {
+// await returns without an error when the packet arrived, and whether its receiver said so.
+func (e *ear) await() (answered bool, err error) {
 	buf := make([]byte, 1<<16)
 	for !e.wasDelivered() {
 		if _, err := e.step(unix.POLLIN); err != nil {
 			if stop, ok := ended(err); ok && stop.outcome == scenario.Timeout && !e.delivered.IsZero() {
-				return nil // delivered, and an answer would have been too late
+				return false, nil // delivered, and an answer would have been too late
 			}
-			return err
+			return false, err
 		}
 		n, from, err := unix.Recvfrom(e.fd, buf, 0)
 		switch err {
@@ -121,14 +133,14 @@ func (e *ear) await() error {
 				continue
 			}
 			if arrived, err := e.hear(buf[:n]); arrived || err != nil {
-				return err
+				return arrived, err
 			}
 		case unix.EAGAIN, unix.EINTR, unix.ENETDOWN:
 		default:
-			return fmt.Errorf("capture in %s: %w", e.probe.node, err)
+			return false, fmt.Errorf("capture in %s: %w", e.probe.node, err)
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // wasDelivered reports whether the lab delivered the packet and its answer has had its time.
