@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -102,10 +103,15 @@ func waitGone(ctx context.Context, fd int) error {
 	return interruption(ctx)
 }
 
-// blame gives an error of the layers below the exit status that it leads to: what this machine or this user may not do, or what
-// another process holds, is not vpclab's own failure.
+// blame gives an error of the layers below the exit status that it leads to: what this machine or this user may not do, what another
+// process holds, and what the machine has no more of, is not vpclab's own failure.
 func blame(err error) error {
-	if taken(err) || errors.Is(err, lab.ErrMachine) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && os.Geteuid() != 0 {
+	_, fewFiles := errors.AsType[*hostnet.FileLimitError](err)
+	scarce := func(want error) bool { return errors.Is(err, want) }
+	switch {
+	case taken(err), fewFiles, errors.Is(err, lab.ErrMachine), errors.Is(err, unix.EPERM),
+		errors.Is(err, unix.EACCES) && os.Geteuid() != 0,
+		slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOSPC, unix.EROFS}, scarce):
 		return &failure{statusMachine, err}
 	}
 	return err

@@ -23,6 +23,10 @@ func TestBlame(t *testing.T) {
 		{fmt.Errorf("up: %w", &hostnet.InUseError{Lab: "shop"}), statusMachine},
 		{fmt.Errorf("attach: %w: no tcx", lab.ErrMachine), statusMachine},
 		{&os.SyscallError{Syscall: "unshare", Err: syscall.EPERM}, statusMachine},
+		{fmt.Errorf("apply: %w", &hostnet.FileLimitError{Need: 88, Limit: 20}), statusMachine},
+		{&os.PathError{Op: "write", Path: "/run/vpclab/shop/manifest.json.new", Err: syscall.ENOSPC}, statusMachine},
+		{&os.PathError{Op: "mkdir", Path: "/run/vpclab", Err: syscall.EROFS}, statusMachine},
+		{fmt.Errorf("enter namespace: %w", syscall.EMFILE), statusMachine},
 		{errors.New("out of cheese"), statusBroken},
 		{errors.Join(errors.New("x"), &os.PathError{Op: "open", Path: "/run/vpclab", Err: syscall.EPERM}), statusMachine},
 	} {

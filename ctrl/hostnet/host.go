@@ -75,6 +75,10 @@ func open(lab string, s store) (*Host, error) {
 	if err := checkLabName(lab); err != nil {
 		return nil, err
 	}
+	// Known before anything is made: removing it takes files, too.
+	if err := raiseFileLimit(FilesFor(0)); err != nil {
+		return nil, err
+	}
 	dying, err := s.claim(lab)
 	if err != nil {
 		return nil, err
