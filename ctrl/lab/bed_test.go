@@ -140,7 +140,8 @@ func (b bed) sysctl(n scenario.Node, name, value string) {
 	b.do(n, func() error { return os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0) })
 }
 
-// silence takes the addresses away from a guest's eth0, so that its kernel neither speaks nor answers: what is on the wire is the test's.
+// silence takes the addresses away from a guest's eth0, so that its kernel neither speaks nor answers: what is on the wire is
+// the test's.
 func (b bed) silence(n scenario.Node) {
 	b.t.Helper()
 	b.sysctl(n, "ipv6/conf/all/disable_ipv6", "1")

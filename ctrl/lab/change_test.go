@@ -81,8 +81,8 @@ func TestChangeBesideTraffic(t *testing.T) {
 	})
 }
 
-// An instance that is there after a change can be reached, and one that is gone cannot; one that comes back under its old name is another
-// attachment.
+// An instance that is there after a change can be reached, and one that is gone cannot; one that comes back under its old name
+// is another attachment.
 func TestInstancesAppearAndVanish(t *testing.T) {
 	both(t, func(t *testing.T, offload bool) {
 		s := scenarioOnce(t, changeLab)
@@ -164,8 +164,8 @@ func TestAddressesMove(t *testing.T) {
 	})
 }
 
-// Applying what is applied changes nothing: not the kernel, not a generation, and the fast path keeps what it knows. A change of one
-// VPC leaves another's flows alone.
+// Applying what is applied changes nothing: not the kernel, not a generation, and the fast path keeps what it knows. A change
+// of one VPC leaves another's flows alone.
 func TestApplyTwice(t *testing.T) {
 	s := scenarioOnce(t, changeLab)
 	b := start(t, s, true)

@@ -18,7 +18,8 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// countLab has two subnets and the internet, and changes that concern its traffic: a rule comes and goes, an instance comes and goes.
+// countLab has two subnets and the internet, and changes that concern its traffic: a rule comes and goes, an instance comes and
+// goes.
 const countLab = `
 name: labtest-count
 vpcs:
@@ -124,7 +125,8 @@ func (m *meddling) stop() (int, error) {
 	return int(m.calls.Load()), m.failure
 }
 
-// What the kernels of sender and receiver say that they sent is what the lab counted, to the packet and to the byte, in every situation.
+// What the kernels of sender and receiver say that they sent is what the lab counted, to the packet and to the byte, in every
+// situation.
 func TestTCPCounts(t *testing.T) {
 	s := scenarioOnce(t, countLab)
 	for _, situation := range []struct {

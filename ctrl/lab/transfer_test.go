@@ -106,8 +106,8 @@ func (x *transfer) receive() error {
 // packetsSent is what a kernel knows of the packets that it sent on a connection.
 type packetsSent struct{ Packets, Bytes uint64 }
 
-// clientSent counts the SYN, too. Payload and retransmissions are in Bytes_sent; every segment repeats the headers, with timestamps, and
-// the SYN has longer options.
+// clientSent counts the SYN, too. Payload and retransmissions are in Bytes_sent; every segment repeats the headers, with
+// timestamps, and the SYN has longer options.
 func (x *transfer) clientSent() packetsSent {
 	i := tcpInfo(x.t, x.client)
 	const synHeaders = 40
