@@ -11,8 +11,8 @@ import (
 	"github.com/vpclab/vpclab/ctrl/lab/labtest"
 )
 
-// Whatever a guest sends, the process lives and each packet is counted once: noise of every length, and packets of the table with some
-// bits or bytes changed, cut off or repeated.
+// Whatever a guest sends, the process lives and each packet is counted once: noise of every length, and packets of the table
+// with some bits or bytes changed, cut off or repeated.
 func TestNoiseIsCounted(t *testing.T) {
 	both(t, func(t *testing.T, offload bool) {
 		w := newWires(t, offload)
