@@ -203,12 +203,3 @@ func (t tally) lost() uint64 {
 	}
 	return n
 }
-
-// all counts every packet of which the fate is known.
-func (t tally) all() uint64 {
-	n := t.delivered.Packets + t.control
-	for _, c := range t.dropped {
-		n += c.Packets
-	}
-	return n
-}
