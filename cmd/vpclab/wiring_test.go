@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/lab"
 )
@@ -27,6 +28,8 @@ func TestBlame(t *testing.T) {
 		{&os.PathError{Op: "write", Path: "/run/vpclab/shop/manifest.json.new", Err: syscall.ENOSPC}, statusMachine},
 		{&os.PathError{Op: "mkdir", Path: "/run/vpclab", Err: syscall.EROFS}, statusMachine},
 		{fmt.Errorf("enter namespace: %w", syscall.EMFILE), statusMachine},
+		{&check.StartError{Program: "./srv", Err: syscall.ENOENT}, statusUsage},
+		{&check.StartError{Program: "./srv", Err: syscall.ENOMEM}, statusMachine},
 		{errors.New("out of cheese"), statusBroken},
 		{errors.Join(errors.New("x"), &os.PathError{Op: "open", Path: "/run/vpclab", Err: syscall.EPERM}), statusMachine},
 	} {

@@ -65,6 +65,10 @@ var errClosed = errors.New("lab is closed")
 // removed first.
 func Open(lab string) (*Host, error) {
 	h, err := open(lab, store{stateRoot})
+	var inUse *InUseError
+	if errors.As(err, &inUse) {
+		return nil, err // which names the lab
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open lab %s: %w", lab, err)
 	}
