@@ -15,6 +15,8 @@
 //     a new VPC.
 //   - HOST may name a further interface: firewall.eth1, firewall.eth1.ipv6. An internet host's NAME.public is its IPv4 address. In `ping6`
 //     a name alone is its IPv6 address. A URL cannot hold VPC/NAME, since its slash would begin the path.
+//   - A check that expects ok and is refused by an instance or host whose `run` program lives is tried again until its `wait` is over:
+//     the program may not listen yet.
 //   - `exec` splits its text into words as a shell would that expands nothing; quotes keep words together.
 //   - `at` is a hop in full (web/sg-in) or without its name (sg-in).
 //   - In a change, null for what is not there is a mistake, and `name`, `clock` and `checks` cannot be changed. A mistake that a
