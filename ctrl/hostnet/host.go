@@ -87,7 +87,8 @@ func open(lab string, s store) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(clean(lab, dying), s.reset(lab)); err != nil {
+	cleaned := s.expedited(lab, rcuExpedited, func() error { return clean(lab, dying) })
+	if err := errors.Join(cleaned, s.reset(lab)); err != nil {
 		return nil, errors.Join(err, s.release(lab))
 	}
 	h := &Host{
@@ -234,7 +235,7 @@ func (h *Host) Close() error {
 		return nil
 	}
 	// Links before descriptors: closing a TUN that still has its device costs 17 ms each.
-	err := clean(h.lab, nil)
+	err := h.Expedited(func() error { return clean(h.lab, nil) })
 	h.closeFiles()
 	if err = errors.Join(err, h.store.release(h.lab)); err != nil {
 		return fmt.Errorf("close lab %s: %w", h.lab, err)
