@@ -13,6 +13,7 @@ import (
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/lab"
+	"github.com/vpclab/vpclab/ctrl/scenario"
 )
 
 func TestBlame(t *testing.T) {
@@ -35,6 +36,18 @@ func TestBlame(t *testing.T) {
 	} {
 		if got := statusOf(blame(row.err)); got != row.want {
 			t.Errorf("%v: status %d, want %d", row.err, got, row.want)
+		}
+	}
+}
+
+func TestACheckThatTheMachineForbidsIsNotVpclabsFailure(t *testing.T) {
+	for want, err := range map[int]error{
+		statusMachine: fmt.Errorf("open socket in app/web: socket: %w", syscall.EPERM),
+		statusBroken:  errors.New("getsockname: out of cheese"),
+	} {
+		r := check.Result{Check: &scenario.Check{Do: scenario.Do{Verb: scenario.Ping}}, Err: err}
+		if got := checkStatus(r); got != want {
+			t.Errorf("%v: status %d, want %d", err, got, want)
 		}
 	}
 }
