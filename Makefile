@@ -30,14 +30,14 @@ bench: ## measure vpclab against a bare veth pair and the kernel's forwarding; t
 demo: build ## run the tour
 	$(sudo) ./vpclab run scenarios/tour.yaml
 
-schema: build ## write scenario.schema.json, for editors
-	./vpclab schema > scenario.schema.json
+schema: build ## write vpclab.schema.json, for editors
+	./vpclab schema > vpclab.schema.json
 
 ci: ## run what CI runs (as root; installs Debian packages that are missing)
 	$(sudo) env "PATH=$$PATH" bash .ci/run
 
 clean: ## remove what was built
-	rm -rf bin vpclab vpcbench scenario.schema.json
+	rm -rf bin vpclab vpcbench vpclab.schema.json
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +13,8 @@ import (
 )
 
 // scenarioFiles turns what the command line names into scenario files in path order, each once. A folder stands for every *.yaml
-// file below it, without those in folders whose name begins with a dot. The error lists all that is wrong.
+// file below it, without those that are hidden (an editor's .#shop.yaml) or in hidden folders, and without pipes and devices, which a
+// walk must not wait for. The error lists all that is wrong.
 func scenarioFiles(args []string) ([]string, error) {
 	var files []string
 	var problems []error
@@ -33,6 +35,8 @@ func scenarioFiles(args []string) ([]string, error) {
 func expand(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && path == "-":
+		return nil, wrong("-: no such file or folder; standard input is /dev/stdin")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, wrong("%s: no such file or folder%s", path, didYouMean(path, siblings(path)))
 	case err != nil:
@@ -40,22 +44,30 @@ func expand(path string) ([]string, error) {
 	case !info.IsDir():
 		return []string{path}, nil
 	}
+	root := path + string(filepath.Separator) // so that a link to a folder is walked, too
 	var files []string
-	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+	other := "" // one that may be meant
+	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		hidden := p != root && strings.HasPrefix(d.Name(), ".")
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && p != path && strings.HasPrefix(d.Name(), "."):
+		case d.IsDir() && hidden:
 			return filepath.SkipDir
-		case !d.IsDir() && filepath.Ext(p) == ".yaml":
+		case d.IsDir() || hidden || d.Type()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0:
+		case filepath.Ext(p) == ".yaml":
 			files = append(files, p)
+		case filepath.Ext(p) == ".yml":
+			other = p
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, wrong("%s: %v", path, err)
-	}
-	if len(files) == 0 {
+	switch {
+	case err != nil:
+		return nil, wrong("%v", unopened(err))
+	case len(files) == 0 && other != "":
+		return nil, wrong("%s: no *.yaml file in this folder or below; name %s itself, or end its name in .yaml", path, other)
+	case len(files) == 0:
 		return nil, wrong("%s: no *.yaml file in this folder or below; name a scenario file", path)
 	}
 	return files, nil
@@ -90,6 +102,14 @@ func cause(err error) error {
 	return err
 }
 
+// unopened is a file error without the system call's name.
+func unopened(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", filepath.Clean(p.Path), p.Err)
+	}
+	return err
+}
+
 // loadAll reads every file before anything is built. Its errors belong to the files by index; they are nil when all files are right.
 func loadAll(files []string) (loaded []*scenario.Scenario, problems []error) {
 	loaded = make([]*scenario.Scenario, len(files))
@@ -97,7 +117,7 @@ func loadAll(files []string) (loaded []*scenario.Scenario, problems []error) {
 	for i, file := range files {
 		s, err := scenario.Load(file)
 		if err != nil {
-			problems[i] = &failure{statusUsage, err}
+			problems[i] = &failure{statusUsage, unopened(err)}
 			continue
 		}
 		loaded[i] = s

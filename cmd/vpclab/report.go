@@ -50,13 +50,13 @@ func (r *report) status() int {
 }
 
 // checkStatus is the exit status that one check alone would have. One that could not be carried out at all did not fail: something of
-// vpclab's own did. That a program of the user's cannot be started is the user's affair, though.
+// vpclab's own did, or the machine forbids it. That a program of the user's cannot be started is the user's affair, though.
 func checkStatus(r check.Result) int {
 	switch {
 	case r.Pass:
 		return statusPassed
 	case r.Err != nil && r.Check.Do.Verb != scenario.Exec:
-		return statusBroken
+		return statusOf(blame(r.Err))
 	}
 	return statusFailed
 }

@@ -26,6 +26,8 @@ type runningLab interface {
 	Advance(d time.Duration) error
 	// Broken delivers an error when a part of the lab has stopped working by itself: then no result can be trusted.
 	Broken() <-chan error
+	// Ended says which programs of the file's own have ended badly since it was last asked, and how.
+	Ended() []string
 	// Close ends held connections and removes everything.
 	Close() error
 }
@@ -326,6 +328,9 @@ func runSteps(ctx context.Context, c *console, lab runningLab, tell reporter, r 
 			}
 			if err := failing(lab); err != nil {
 				return err
+			}
+			for _, end := range lab.Ended() { // first: it may be why the check failed
+				c.note("%s: %s", r.File, printable(end))
 			}
 			r.Results = append(r.Results, result)
 			tell.checked(r, result)

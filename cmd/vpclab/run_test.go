@@ -42,6 +42,8 @@ func TestRunEndsWithTheWorstStatus(t *testing.T) {
 		{"a lab that is not removed cleanly", map[string][]string{"sticky": {passes}}, statusBroken, "1 passed, 0 failed",
 			"remove lab sticky: remove namespace"},
 		{"a check that could not be carried out", map[string][]string{"a": {tcpCheck("crashes")}}, statusBroken, "0 passed, 1 failed", ""},
+		{"a program of the file's own that ends is told once", map[string][]string{"mortal": {fails, fails}}, statusFailed, "0 passed, 2 failed",
+			"mortal.yaml: the program of app/db has ended: exit status 2; output: no such file\n"},
 		{"a lab that breaks by itself", map[string][]string{"a": {passes, tcpCheck("breaks the lab"), passes}}, statusBroken,
 			"1 passed, 0 failed", "a.yaml: the lab broke: attachment 2: read"},
 		{"a step that could not be done", map[string][]string{

@@ -21,7 +21,7 @@ import (
 )
 
 // twin is a machine that only pretends. A lab is a file in dir while it is up. What goes wrong is in the names: the lab is called
-// taken, rootless, broken, endless, sticky or stubborn, and a check's name has the words fails, crashes, panics, hangs
+// taken, rootless, broken, endless, sticky, mortal or stubborn, and a check's name has the words fails, crashes, panics, hangs
 // or breaks the lab.
 type twin struct {
 	dir      string
@@ -97,6 +97,7 @@ type twinLab struct {
 	machine *twin
 	name    string
 	broken  chan error
+	buried  bool // the end of a mortal lab's program was told
 
 	progress func(stage string, done, total int)
 }
@@ -143,6 +144,14 @@ func (l *twinLab) Apply(context.Context, *vpc.Model) error {
 func (l *twinLab) Advance(d time.Duration) error {
 	l.machine.record("advance " + d.String())
 	return nil
+}
+
+func (l *twinLab) Ended() []string {
+	if l.name != "mortal" || l.buried {
+		return nil
+	}
+	l.buried = true
+	return []string{"the program of app/db has ended: exit status 2; output: no such file"}
 }
 
 func (l *twinLab) Broken() <-chan error { return l.broken }

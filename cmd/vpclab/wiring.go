@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/lab"
 	"github.com/vpclab/vpclab/ctrl/scenario"
+	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
 // thisMachine is the machine that the process runs on.
@@ -26,13 +30,69 @@ func (thisMachine) Start(ctx context.Context, s *scenario.Scenario, o startOptio
 	}
 	runner := check.NewRunner(l)
 	runner.Dir = filepath.Dir(s.File) // paths in a file are relative to it
-	return &checkedLab{Lab: l, runner: runner}, nil
+	checked := &checkedLab{Lab: l, runner: runner, model: s.Model, told: map[*check.Program]bool{}}
+	runner.Starting = checked.starting
+	return checked, nil
 }
 
 // checkedLab is a lab and the runner of its checks.
 type checkedLab struct {
 	*lab.Lab
 	runner *check.Runner
+	model  *vpc.Model
+	told   map[*check.Program]bool // programs whose end Ended has told
+}
+
+func (l *checkedLab) Apply(ctx context.Context, m *vpc.Model) error {
+	l.model = m
+	return blame(l.Lab.Apply(ctx, m))
+}
+
+// starting reports whether an address belongs to a program that runs. VPCs may share an address: any of them counts.
+func (l *checkedLab) starting(a netip.Addr) bool {
+	for node, addrs := range programs(l.model) {
+		if p := l.Program(node); p != nil && p.Ended() == "" && slices.Contains(addrs, a) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *checkedLab) Ended() []string {
+	var ends []string
+	for node := range programs(l.model) {
+		p := l.Program(node)
+		if p == nil || l.told[p] {
+			continue
+		}
+		if end := p.Ended(); end != "" && p.Exit() != 0 {
+			l.told[p] = true
+			ends = append(ends, fmt.Sprintf("the program of %s has ended: %s", node, end))
+		}
+	}
+	return ends
+}
+
+// programs walks the instances and hosts that run a program, with all their addresses.
+func programs(m *vpc.Model) iter.Seq2[scenario.Node, []netip.Addr] {
+	return func(yield func(scenario.Node, []netip.Addr) bool) {
+		for _, v := range m.VPCs {
+			for _, i := range v.Instances {
+				var addrs []netip.Addr
+				for _, e := range i.Interfaces {
+					addrs = append(append(addrs, e.IP, e.IPv6, e.Public), e.Secondary...)
+				}
+				if len(i.Run) > 0 && !yield(scenario.Node{VPC: v.Name, Name: i.Name}, addrs) {
+					return
+				}
+			}
+		}
+		for _, h := range m.Hosts {
+			if len(h.Run) > 0 && !yield(scenario.Node{Name: h.Name}, h.Addrs) {
+				return
+			}
+		}
+	}
 }
 
 func (l *checkedLab) Check(ctx context.Context, c *scenario.Check) check.Result {
@@ -102,11 +162,19 @@ func waitGone(ctx context.Context, fd int) error {
 	return interruption(ctx)
 }
 
-// blame gives an error of the layers below the exit status that it leads to: what this machine or this user may not do, or what
-// another process holds, is not vpclab's own failure.
+// blame gives an error of the layers below the exit status that it leads to: what this machine or this user may not do, what another
+// process holds, and what the machine has no more of, is not vpclab's own failure.
 func blame(err error) error {
-	if taken(err) || errors.Is(err, lab.ErrMachine) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) && os.Geteuid() != 0 {
+	_, fewFiles := errors.AsType[*hostnet.FileLimitError](err)
+	scarce := func(want error) bool { return errors.Is(err, want) }
+	switch {
+	case taken(err), fewFiles, errors.Is(err, lab.ErrMachine), errors.Is(err, unix.EPERM),
+		errors.Is(err, unix.EACCES) && os.Geteuid() != 0,
+		slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOSPC, unix.EROFS}, scarce):
 		return &failure{statusMachine, err}
+	}
+	if _, noProgram := errors.AsType[*check.StartError](err); noProgram {
+		return &failure{statusUsage, err} // the file names what cannot be run
 	}
 	return err
 }

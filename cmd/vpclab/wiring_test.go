@@ -10,8 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/lab"
+	"github.com/vpclab/vpclab/ctrl/scenario"
 )
 
 func TestBlame(t *testing.T) {
@@ -23,11 +25,29 @@ func TestBlame(t *testing.T) {
 		{fmt.Errorf("up: %w", &hostnet.InUseError{Lab: "shop"}), statusMachine},
 		{fmt.Errorf("attach: %w: no tcx", lab.ErrMachine), statusMachine},
 		{&os.SyscallError{Syscall: "unshare", Err: syscall.EPERM}, statusMachine},
+		{fmt.Errorf("apply: %w", &hostnet.FileLimitError{Need: 88, Limit: 20}), statusMachine},
+		{&os.PathError{Op: "write", Path: "/run/vpclab/shop/manifest.json.new", Err: syscall.ENOSPC}, statusMachine},
+		{&os.PathError{Op: "mkdir", Path: "/run/vpclab", Err: syscall.EROFS}, statusMachine},
+		{fmt.Errorf("enter namespace: %w", syscall.EMFILE), statusMachine},
+		{&check.StartError{Program: "./srv", Err: syscall.ENOENT}, statusUsage},
+		{&check.StartError{Program: "./srv", Err: syscall.ENOMEM}, statusMachine},
 		{errors.New("out of cheese"), statusBroken},
 		{errors.Join(errors.New("x"), &os.PathError{Op: "open", Path: "/run/vpclab", Err: syscall.EPERM}), statusMachine},
 	} {
 		if got := statusOf(blame(row.err)); got != row.want {
 			t.Errorf("%v: status %d, want %d", row.err, got, row.want)
+		}
+	}
+}
+
+func TestACheckThatTheMachineForbidsIsNotVpclabsFailure(t *testing.T) {
+	for want, err := range map[int]error{
+		statusMachine: fmt.Errorf("open socket in app/web: socket: %w", syscall.EPERM),
+		statusBroken:  errors.New("getsockname: out of cheese"),
+	} {
+		r := check.Result{Check: &scenario.Check{Do: scenario.Do{Verb: scenario.Ping}}, Err: err}
+		if got := checkStatus(r); got != want {
+			t.Errorf("%v: status %d, want %d", err, got, want)
 		}
 	}
 }

@@ -25,14 +25,19 @@ type probe struct {
 }
 
 func newProbe(ctx context.Context, lab Lab, now func() time.Time, c *scenario.Check) *probe {
-	limit := c.Wait
-	if limit <= 0 {
-		limit = defaultWait
-	}
+	limit := limitOf(c)
 	return &probe{
 		ctx: ctx, lab: lab, now: now, node: c.From, mark: lab.Mark(), limit: limit,
 		watch: watch{deadline: now().Add(limit)},
 	}
+}
+
+// limitOf is how long a check may wait.
+func limitOf(c *scenario.Check) time.Duration {
+	if c.Wait <= 0 {
+		return defaultWait
+	}
+	return c.Wait
 }
 
 // poll ends the check by an error: its outcome is a timeout, or the run was given up.

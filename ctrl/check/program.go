@@ -32,8 +32,22 @@ type Program struct {
 	reaped bool // the group's number may be another's from now on
 }
 
+// StartError says that a program could not be started.
+type StartError struct {
+	Node    scenario.Node
+	Program string
+	Err     error
+}
+
+func (e *StartError) Error() string {
+	return fmt.Sprintf("start %s in %s: %v", e.Program, e.Node, e.Err)
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
+
 // StartProgram starts argv in the node's namespace, as root. Relative paths are relative to dir; "" is this process's directory. The
-// environment holds PATH, HOME and VPCLAB_NODE (app/web), VPCLAB_VPC and VPCLAB_NAME.
+// environment holds PATH, HOME and VPCLAB_NODE (app/web), VPCLAB_VPC and VPCLAB_NAME. What
+// cannot be started is a *StartError.
 func StartProgram(lab Lab, node scenario.Node, argv []string, dir string) (*Program, error) {
 	if len(argv) == 0 {
 		return nil, fmt.Errorf("start program in %s: no program is named", node)
@@ -48,7 +62,7 @@ func StartProgram(lab Lab, node scenario.Node, argv []string, dir string) (*Prog
 	started := make(chan error, 1)
 	go p.runProgram(lab, node, started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s in %s: %w", argv[0], node, err)
+		return nil, &StartError{node, argv[0], err}
 	}
 	return p, nil
 }
@@ -115,6 +129,16 @@ func (p *Program) Exit() int { return p.cmd.ProcessState.ExitCode() }
 
 // Status tells people how the program ended: "exit status 7", "signal: killed". It is valid after Done.
 func (p *Program) Status() string { return p.cmd.ProcessState.String() }
+
+// Ended says how the program ended and what it wrote last: "exit status 7; output: no such file"; "" while it runs.
+func (p *Program) Ended() string {
+	select {
+	case <-p.done:
+		return p.Status() + lastLines(p.Output())
+	default:
+		return ""
+	}
+}
 
 // Output is the end of what the program wrote to its standard output and error so far.
 func (p *Program) Output() string { return p.output.String() }

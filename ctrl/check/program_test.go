@@ -61,6 +61,26 @@ func TestExecStartsInTheScenariosDirectory(t *testing.T) {
 	want(t, run(t, r, c), true, scenario.OK, "exit status 5")
 }
 
+func TestAProgramSaysHowItEnded(t *testing.T) {
+	p, err := StartProgram(&twin{}, client, []string{"sh", "-c", "read line; echo no such file >&2; exit 2"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	eventually(t, "its end", func() bool { return p.Ended() != "" })
+	if got := p.Ended(); got != "exit status 2; output: no such file" {
+		t.Errorf("ended with %q", got)
+	}
+	running, err := StartProgram(&twin{}, client, []string{"sleep", "63"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer running.Close()
+	if got := running.Ended(); got != "" {
+		t.Errorf("a program that runs ended with %q", got)
+	}
+}
+
 // gone reports whether the process has ended; a zombie that init has not collected yet counts as ended.
 func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/scenario"
@@ -14,6 +15,9 @@ import (
 type Runner struct {
 	// Dir is where `exec` programs start and what their relative paths are relative to; "" is this process's directory.
 	Dir string
+	// Starting reports whether a program of the file's own runs at an address. It may not listen yet, so a check that is refused there
+	// although it expects ok is tried again, for as long as it may wait. nil: there are no programs.
+	Starting func(netip.Addr) bool
 
 	lab  Lab
 	now  func() time.Time
@@ -36,14 +40,39 @@ func NewRunner(lab Lab) *Runner {
 // Run carries out one check and judges it.
 func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
 	start := r.now()
+	again := time.NewTicker(patience)
+	defer again.Stop()
+	for {
+		result := r.try(ctx, c)
+		result.MS = float64(r.now().Sub(start)) / float64(time.Millisecond)
+		if !r.tooEarly(result, r.now().Sub(start)) {
+			return result
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return result
+		}
+	}
+}
+
+// patience is the time between two tries.
+const patience = 50 * time.Millisecond
+
+// tooEarly reports whether a check failed only because a program does not listen yet.
+func (r *Runner) tooEarly(result Result, since time.Duration) bool {
+	c := result.Check
+	return !result.Pass && result.Got == scenario.Refused && (c.Expect.Outcome == "" || c.Expect.Outcome == scenario.OK) &&
+		since < limitOf(c) && r.Starting != nil && r.Starting(c.Do.Addr)
+}
+
+func (r *Runner) try(ctx context.Context, c *scenario.Check) Result {
 	p := newProbe(ctx, r.lab, r.now, c)
 	s := r.do(p, c)
 	if s.err == nil {
 		s.err = p.settle(assertsDrop(c))
 	}
-	result := judge(c, s, p.drops)
-	result.MS = float64(r.now().Sub(start)) / float64(time.Millisecond)
-	return result
+	return judge(c, s, p.drops)
 }
 
 // Close ends the connections that are still held, with FIN.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/scenario"
+	"github.com/vpclab/vpclab/ctrl/vpc"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
@@ -45,6 +46,45 @@ func want(t *testing.T, r Result, pass bool, got scenario.Outcome, detail string
 	if r.Pass != pass || r.Got != got || !strings.Contains(r.Detail, detail) {
 		t.Errorf("pass %v, got %q, %q; want pass %v, got %q, %q", r.Pass, r.Got, r.Detail, pass, got, detail)
 	}
+}
+
+// A program of the file's own needs a moment before it listens.
+func TestARefusalByAProgramThatStartsIsTriedAgain(t *testing.T) {
+	refused := func(port uint16) scenario.Do { return scenario.Do{Verb: scenario.TCP, Port: port, Addr: local4} }
+	t.Run("until it listens", func(t *testing.T) {
+		r, port, asked := start(t, &twin{}), freePort(t, "tcp"), 0
+		r.Starting = func(a netip.Addr) bool {
+			if asked++; asked == 2 {
+				s, err := Serve(t.Context(), &twin{}, client, []vpc.Listener{{Kind: "tcp", Port: port}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { s.Close() })
+			}
+			return a == local4
+		}
+		want(t, run(t, r, scenario.Check{Do: refused(port)}), true, scenario.OK, "")
+	})
+	t.Run("for as long as the check may wait", func(t *testing.T) {
+		r, asked := start(t, &twin{}), 0
+		r.Starting = func(netip.Addr) bool { asked++; return true }
+		got := run(t, r, scenario.Check{Do: refused(freePort(t, "tcp")), Wait: 3 * patience})
+		want(t, got, false, scenario.Refused, "expected ok, got refused")
+		if asked == 0 || got.MS < 2*float64(patience/time.Millisecond) {
+			t.Errorf("asked %d times, tried for %v ms", asked, got.MS)
+		}
+	})
+	t.Run("not when nothing starts there", func(t *testing.T) {
+		r := start(t, &twin{})
+		r.Starting = func(netip.Addr) bool { return false }
+		want(t, run(t, r, scenario.Check{Do: refused(freePort(t, "tcp")), Wait: time.Hour}), false, scenario.Refused, "expected ok, got refused")
+	})
+	t.Run("not when the refusal is expected", func(t *testing.T) {
+		r := start(t, &twin{})
+		r.Starting = func(netip.Addr) bool { return true }
+		c := scenario.Check{Do: refused(freePort(t, "tcp")), Expect: scenario.Expect{Outcome: scenario.Refused}, Wait: time.Hour}
+		want(t, run(t, r, c), true, scenario.Refused, "")
+	})
 }
 
 func TestListenersAnswerEveryProtocolAndFamily(t *testing.T) {

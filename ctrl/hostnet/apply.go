@@ -416,10 +416,17 @@ func raiseFileLimit(need uint64) error {
 	return nil
 }
 
+// FileLimitError says that this process may not open as many files as its lab needs.
+type FileLimitError struct{ Need, Limit uint64 }
+
+func (e *FileLimitError) Error() string {
+	return fmt.Sprintf("this lab needs %d open files, and the limit is %d: raise it (ulimit -Hn %d, or LimitNOFILE= of the service)",
+		e.Need, e.Limit, e.Need)
+}
+
 func checkFileLimit(need, hard uint64) error {
 	if need <= hard {
 		return nil
 	}
-	return fmt.Errorf("this lab needs %d open files, and the limit is %d: raise it (ulimit -Hn %d, or LimitNOFILE= of the service)",
-		need, hard, need)
+	return &FileLimitError{need, hard}
 }

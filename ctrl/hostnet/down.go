@@ -77,7 +77,7 @@ func Down(lab string) error {
 	if err != nil {
 		return fmt.Errorf("down: %w", err)
 	}
-	if err := clean(lab, dying); err != nil {
+	if err := s.expedited(lab, rcuExpedited, func() error { return clean(lab, dying) }); err != nil {
 		return fmt.Errorf("down lab %s: %w", lab, err)
 	}
 	return s.release(lab)

@@ -65,6 +65,10 @@ var errClosed = errors.New("lab is closed")
 // removed first.
 func Open(lab string) (*Host, error) {
 	h, err := open(lab, store{stateRoot})
+	var inUse *InUseError
+	if errors.As(err, &inUse) {
+		return nil, err // which names the lab
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open lab %s: %w", lab, err)
 	}
@@ -75,11 +79,16 @@ func open(lab string, s store) (*Host, error) {
 	if err := checkLabName(lab); err != nil {
 		return nil, err
 	}
+	// Known before anything is made: removing it takes files, too.
+	if err := raiseFileLimit(FilesFor(0)); err != nil {
+		return nil, err
+	}
 	dying, err := s.claim(lab)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(clean(lab, dying), s.reset(lab)); err != nil {
+	cleaned := s.expedited(lab, rcuExpedited, func() error { return clean(lab, dying) })
+	if err := errors.Join(cleaned, s.reset(lab)); err != nil {
 		return nil, errors.Join(err, s.release(lab))
 	}
 	h := &Host{
@@ -226,7 +235,7 @@ func (h *Host) Close() error {
 		return nil
 	}
 	// Links before descriptors: closing a TUN that still has its device costs 17 ms each.
-	err := clean(h.lab, nil)
+	err := h.Expedited(func() error { return clean(h.lab, nil) })
 	h.closeFiles()
 	if err = errors.Join(err, h.store.release(h.lab)); err != nil {
 		return fmt.Errorf("close lab %s: %w", h.lab, err)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -599,6 +600,11 @@ func TestMain(m *testing.M) {
 
 // child builds a lab bit by bit, says so, and never ends by itself.
 func child(lab string) {
+	if files, err := strconv.ParseUint(os.Getenv("HOSTNET_TEST_FILES"), 10, 64); err == nil {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: files, Max: files}); err != nil {
+			fmt.Println(err)
+		}
+	}
 	h, err := Open(lab)
 	for n := 1; err == nil; n++ {
 		err = h.Apply(context.Background(), desired(lab, n))

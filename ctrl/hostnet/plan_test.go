@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -226,6 +227,21 @@ func TestFileLimit(t *testing.T) {
 	}
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &raised); err != nil || raised.Cur != before.Max {
 		t.Errorf("the limit was raised to %d, %v, want %d", raised.Cur, err, before.Max)
+	}
+}
+
+// A lab that has begun needs files to be removed again. Another process plays this: root without CAP_SYS_RESOURCE cannot undo the limit.
+func TestNothingBeginsWithTooFewFiles(t *testing.T) {
+	const lab = "hostnettest-few"
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "HOSTNET_TEST_CHILD="+lab, "HOSTNET_TEST_FILES=63")
+	out, _ := cmd.Output() // it ends with an error, which it tells
+	want := "open lab " + lab + ": this lab needs 64 open files, and the limit is 63: raise it"
+	if !strings.HasPrefix(string(out), want) {
+		t.Errorf("got %s\nwant %s", out, want)
+	}
+	if _, err := os.Stat(store{stateRoot}.dir(lab)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
 	}
 }
 

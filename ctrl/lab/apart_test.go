@@ -67,8 +67,8 @@ func TestSameCIDR(t *testing.T) {
 	})
 }
 
-// A guest of one VPC that crafts frames for another's, whatever it writes into them, is heard by nobody there, and nothing of the other's
-// is counted.
+// A guest of one VPC that crafts frames for another's, whatever it writes into them, is heard by nobody there, and nothing of
+// the other's is counted.
 func TestSameCIDRHostile(t *testing.T) {
 	both(t, func(t *testing.T, offload bool) {
 		b := build(t, twinLab, offload)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// countLab has two subnets and the internet, and changes that concern its traffic: a rule comes and goes, an instance comes and goes.
+// countLab has two subnets and the internet, and changes that concern its traffic: a rule comes and goes, an instance comes and
+// goes.
 const countLab = `
 name: labtest-count
 vpcs:
@@ -83,20 +85,26 @@ func (x *transfer) balance(client, server tally) {
 	}
 }
 
-// during calls f again and again, at least once, while something else is under way.
-func during(pause time.Duration, f func(n int) error) (stop func() (calls int, err error)) {
+// meddling calls a function again and again while something else is under way.
+type meddling struct {
+	calls   atomic.Int64
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	failure error
+}
+
+// during begins to meddle; f is told how often it was called before.
+func during(pause time.Duration, f func(n int) error) *meddling {
 	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	var calls int
-	var failure error
-	done.Go(func() {
+	m := &meddling{cancel: cancel}
+	m.done.Go(func() {
 		beat := time.NewTicker(pause)
 		defer beat.Stop()
 		for {
-			if failure = f(calls); failure != nil {
+			if m.failure = f(int(m.calls.Load())); m.failure != nil {
 				return
 			}
-			calls++
+			m.calls.Add(1)
 			select {
 			case <-ctx.Done():
 				return
@@ -104,14 +112,21 @@ func during(pause time.Duration, f func(n int) error) (stop func() (calls int, e
 			}
 		}
 	})
-	return func() (int, error) {
-		cancel()
-		done.Wait()
-		return calls, failure
-	}
+	return m
 }
 
-// What the kernels of sender and receiver say that they sent is what the lab counted, to the packet and to the byte, in every situation.
+// enough reports whether it was called a few times.
+func (m *meddling) enough() bool { return m.calls.Load() >= 3 }
+
+// stop ends it and returns how often it was called.
+func (m *meddling) stop() (int, error) {
+	m.cancel()
+	m.done.Wait()
+	return int(m.calls.Load()), m.failure
+}
+
+// What the kernels of sender and receiver say that they sent is what the lab counted, to the packet and to the byte, in every
+// situation.
 func TestTCPCounts(t *testing.T) {
 	s := scenarioOnce(t, countLab)
 	for _, situation := range []struct {
@@ -149,13 +164,15 @@ func TestTCPCounts(t *testing.T) {
 				}
 				client, server := b.tallyOf(path.from), b.tallyOf(path.to)
 				x.open()
-				stop := func() (int, error) { return 0, nil }
-				if situation.meddle != nil {
-					stop = during(30*time.Millisecond, func(n int) error { return situation.meddle(b, n) })
-				}
-				x.run()
-				if calls, err := stop(); err != nil || situation.meddle != nil && calls < 3 {
-					t.Errorf("meddled %d times: %v", calls, err)
+				if situation.meddle == nil {
+					x.run()
+				} else {
+					m := during(30*time.Millisecond, func(n int) error { return situation.meddle(b, n) })
+					x.enough = m.enough
+					x.run()
+					if _, err := m.stop(); err != nil {
+						t.Error(err)
+					}
 				}
 				x.balance(client, server)
 			}
@@ -185,7 +202,7 @@ func TestWipe(t *testing.T) {
 		x.open()
 	}
 	found := 0
-	stop := during(50*time.Millisecond, func(int) error {
+	wiping := during(50*time.Millisecond, func(int) error {
 		n, err := b.fast.Flows()
 		if n > 0 {
 			found++
@@ -197,7 +214,7 @@ func TestWipe(t *testing.T) {
 		all.Go(x.run)
 	}
 	all.Wait()
-	calls, err := stop()
+	calls, err := wiping.stop()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -221,7 +221,8 @@ func TestDownAfterKillLeavesNothing(t *testing.T) {
 	}
 }
 
-// killChild runs the child, and kills it some time after it has begun to start the lab, or, if that time is negative, when it is up.
+// killChild runs the child, and kills it some time after it has begun to start the lab, or, if that time is negative, when it
+// is up.
 func killChild(t *testing.T, moment time.Duration) {
 	t.Helper()
 	child := exec.Command(os.Args[0])

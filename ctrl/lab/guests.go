@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"reflect"
@@ -29,6 +28,7 @@ type guest struct {
 	serve   []vpc.Listener
 	run     []string
 	closers []io.Closer
+	program *check.Program // nil if it runs none
 }
 
 func (g *guest) close() error {
@@ -85,7 +85,7 @@ func (g *guests) update(ctx context.Context, m *vpc.Model) error {
 		}
 		g.running[node] = w
 		if err := g.start(node, w); err != nil {
-			errs = append(errs, fmt.Errorf("start %s: %w", node, err))
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -107,7 +107,17 @@ func (g *guests) start(node scenario.Node, w *guest) error {
 	if err != nil {
 		return err
 	}
-	w.closers = append(w.closers, program)
+	w.closers, w.program = append(w.closers, program), program
+	return nil
+}
+
+// Program is the program that an instance or host runs, which may have ended; nil if it runs none.
+func (l *Lab) Program(node scenario.Node) *check.Program {
+	l.guests.mu.Lock()
+	defer l.guests.mu.Unlock()
+	if g := l.guests.running[node]; g != nil {
+		return g.program
+	}
 	return nil
 }
 

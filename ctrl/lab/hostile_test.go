@@ -184,8 +184,8 @@ func setMAC(device string, mac [6]byte) error {
 	return nil
 }
 
-// spoofsNeighbours has the guest claim to be somebody else by ARP, neighbour discovery, router advertisements and redirects. Nobody hears
-// of it.
+// spoofsNeighbours has the guest claim to be somebody else by ARP, neighbour discovery, router advertisements and redirects.
+// Nobody hears of it.
 func (s *siege) spoofsNeighbours() {
 	s.t.Helper()
 	everybody := [6]byte{0x33, 0x33, 0, 0, 0, 1}

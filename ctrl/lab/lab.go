@@ -93,7 +93,7 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 	if err := l.host.Apply(ctx, plan.Desired); err != nil {
 		return err
 	}
-	if err := l.connect(ctx, plan); err != nil {
+	if err := l.host.Expedited(func() error { return l.connect(ctx, plan) }); err != nil {
 		return err
 	}
 	l.plan = plan
@@ -203,7 +203,7 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 	if err := l.host.Apply(ctx, union(plan.Desired, l.plan.Desired)); err != nil {
 		return err
 	}
-	if err := l.connect(ctx, plan); err != nil {
+	if err := l.host.Expedited(func() error { return l.connect(ctx, plan) }); err != nil {
 		return err
 	}
 	if err := l.engine.SetNetwork(monotonic(), plan.Network); err != nil {
@@ -216,7 +216,8 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 		}
 	}
 	l.plan = plan
-	errs = append(errs, l.guests.update(ctx, m), l.host.Apply(ctx, plan.Desired))
+	errs = append(errs, l.guests.update(ctx, m))
+	errs = append(errs, l.host.Expedited(func() error { return l.host.Apply(ctx, plan.Desired) }))
 	return errors.Join(errs...)
 }
 

@@ -12,12 +12,9 @@ import (
 
 var _ check.Lab = (*Lab)(nil)
 
-// Do implements check.Lab.
+// Do implements check.Lab. Its callers name the node in their errors.
 func (l *Lab) Do(node scenario.Node, f func() error) error {
-	if err := l.host.InGuest(l.namespace(node), f); err != nil {
-		return fmt.Errorf("%s: %w", node, err)
-	}
-	return nil
+	return l.host.InGuest(l.namespace(node), f)
 }
 
 // Mark implements check.Lab. It is a monotonic time, so that what was dropped before is left out.

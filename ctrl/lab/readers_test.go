@@ -46,8 +46,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The first reader is the engine alone: the first packet of a flow and one that finds it there have one fate, and so does the walk that
-// explains them by what the engine remembers.
+// The first reader is the engine alone: the first packet of a flow and one that finds it there have one fate, and so does the
+// walk that explains them by what the engine remembers.
 func TestTableByEngineAndExplanation(t *testing.T) {
 	plan := compile.Compile(parse(t, tableLab).Model, nil)
 	attachments := map[string]uint32{}
@@ -228,8 +228,8 @@ func (r row) fate(n uint64) fate {
 	return fate{r.reason.String(): n}
 }
 
-// The other readers are the kernel and the fast path, on the wire: each packet is sent three times by its guest. The first goes to the
-// engine; if the fast path can recognise the flow, the engine never sees the others, and their fate is the same.
+// The other readers are the kernel and the fast path, on the wire: each packet is sent three times by its guest. The first goes
+// to the engine; if the fast path can recognise the flow, the engine never sees the others, and their fate is the same.
 func TestTableOnTheWire(t *testing.T) {
 	both(t, func(t *testing.T, offload bool) {
 		w := newWires(t, offload)
@@ -271,8 +271,9 @@ func (w *wires) run(t *testing.T, r row) {
 	w.forget()
 	for _, s := range r.before {
 		w.send(s.from, w.taps[s.from].Frame(s.packet.Bytes()))
+		// It was counted before it was delivered.
+		until(t, "what comes before arrives", func() bool { return len(w.drain()) > 0 })
 	}
-	w.drain()
 	mark := w.engine.Mark(monotonic())
 	before, upcalls := w.fate(r.from), w.upcalls(r.from)
 	const times = 3

@@ -9,10 +9,11 @@ import (
 
 // tableLab is the lab of the table of packets.
 //
-//	a: public  10.0.0.0/24  web .10 (198.51.100.7)  near .11  two .12 (198.51.100.8)  fw .13 (no source check)   routes: igw, blackhole, fw, near
-//	   private 10.0.1.0/24  app .10  sealed .11                                                                  routes: local only
-//	   vault   10.0.2.0/24  db .10                                                                               acl vault
-//	b: the same addresses as a: web
+//	a: public  10.0.0.0/24  web .10 (198.51.100.7)  near .11  two .12 (198.51.100.8)  fw .13 (no source check)
+//	           routes: igw, blackhole, fw, near
+//	   private 10.0.1.0/24  app .10  sealed .11   no routes but local
+//	   vault   10.0.2.0/24  db .10   acl vault
+//	b: public  10.0.0.0/24  other .10, the address of web
 //	internet: example 203.0.113.80
 const tableLab = `
 name: labtest-table

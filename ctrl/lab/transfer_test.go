@@ -21,6 +21,7 @@ type transfer struct {
 	addr     netip.AddrPort // of the server, as the client knows it
 	fromPort int            // of the client; 0: any
 	forTime  time.Duration
+	enough   func() bool // the transfer goes on until then, too; may be nil
 
 	client, server *net.TCPConn
 	got            uint64
@@ -72,7 +73,7 @@ func (x *transfer) run() {
 // send writes for the time given, and waits until the server has closed, too.
 func (x *transfer) send() (sent uint64, err error) {
 	chunk := make([]byte, 1<<16)
-	for end := time.Now().Add(x.forTime); time.Now().Before(end); {
+	for end := time.Now().Add(x.forTime); time.Now().Before(end) || x.enough != nil && !x.enough(); {
 		n, err := x.client.Write(chunk)
 		sent += uint64(n)
 		if err != nil {
@@ -105,8 +106,8 @@ func (x *transfer) receive() error {
 // packetsSent is what a kernel knows of the packets that it sent on a connection.
 type packetsSent struct{ Packets, Bytes uint64 }
 
-// clientSent counts the SYN, too. Payload and retransmissions are in Bytes_sent; every segment repeats the headers, with timestamps, and
-// the SYN has longer options.
+// clientSent counts the SYN, too. Payload and retransmissions are in Bytes_sent; every segment repeats the headers, with
+// timestamps, and the SYN has longer options.
 func (x *transfer) clientSent() packetsSent {
 	i := tcpInfo(x.t, x.client)
 	const synHeaders = 40

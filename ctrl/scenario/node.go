@@ -313,6 +313,8 @@ func (r *reporter) reportSyntax(err error) {
 	hint := ""
 	if at.line <= len(r.lines) && at.line > 0 {
 		switch line := r.lines[at.line-1]; {
+		case strings.Contains(what, "'\t'"):
+			what, hint = "a tab cannot stand here", "indent with spaces"
 		case strings.Contains(line, "::"):
 			hint = "quote an IPv6 address or a URL here, as in \"::/0\""
 		case strings.Contains(what, "mapping value is not allowed"):

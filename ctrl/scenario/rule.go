@@ -272,10 +272,16 @@ func parsePeer(w word, direction string, rule *vpc.SGRule) *fault {
 	}
 	if !strings.ContainsAny(w.text, ":/") && (w.text[0] < '0' || w.text[0] > '9') {
 		hint := forms
-		if validName(w.text) {
+		switch {
+		case slices.Contains([]string{"any", "anywhere", "everywhere", "all", "internet", "world"}, w.text):
+			hint = "everywhere is 0.0.0.0/0, and ::/0 for IPv6"
+		case validName(w.text):
 			hint = "a security group is " + quote("sg."+w.text)
 		}
 		return faultf(w.at, hint, "%s is neither a CIDR, a security group nor a prefix list", quote(w.text))
+	}
+	if name, ok := strings.CutPrefix(w.text, "sg:"); ok && validName(name) {
+		return faultf(w.at, "write "+quote("sg."+name), "%s is neither a CIDR, a security group nor a prefix list", quote(w.text))
 	}
 	cidr, f := parseCIDR(w.text)
 	rule.CIDR = cidr

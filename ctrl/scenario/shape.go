@@ -162,10 +162,38 @@ func (r *reader) check(name string, n *node, s shape, patch bool) {
 	}
 	if !slices.Contains(s.kinds(), n.kind) {
 		n.bad = true
-		r.report(r.at(n, 0), name+" is "+n.kind.String(), "it takes "+s.wants())
+		hint := "it takes " + s.wants()
+		if a, isList := s.(array); isList && n.kind == scalar && n.text != "" {
+			hint += ": write " + quote(a.asList(n.text))
+		}
+		r.report(r.at(n, 0), name+" is "+n.kind.String(), hint)
 		return
 	}
 	s.check(r, n, patch)
+}
+
+// asList writes a single value as the list that was meant: a command by its words.
+func (a array) asList(s string) string {
+	if t, ok := a.of.(text); ok && t.want == freeText.want {
+		s = strings.Join(strings.Fields(s), ", ")
+	}
+	return "[" + s + "]"
+}
+
+// otherNames are what people who know AWS's own tools, or Terraform, call things here: the key to each, if it is one of the object's.
+var otherNames = map[string]string{
+	"availability_zone": "az", "cidr_block": "cidr", "cidr_blocks": "cidr", "elastic_ip": "eip", "inbound": "ingress", "network_acl": "acl",
+	"network_acls": "acls", "nacl": "acl", "nacls": "acls", "outbound": "egress", "private_ip": "ip", "private_ips": "secondary",
+	"secondary_ips": "secondary", "security_group": "sg", "security_groups": "sg", "igw": "internet_gateway", "eigw": "egress_only_gateway",
+	"map_public_ip_on_launch": "public_ip", "source_destination_check": "source_dest_check", "command": "run", "listen": "serve",
+}
+
+// meantBy is the key that a person most likely meant by word, or "".
+func meantBy(word string, known []string) string {
+	if key := otherNames[strings.ReplaceAll(word, "-", "_")]; slices.Contains(known, key) {
+		return key
+	}
+	return near(word, known)
 }
 
 func (t text) check(r *reader, n *node, _ bool) { r.wrong(n, t.judge(n)) }
@@ -243,8 +271,12 @@ func (o object) check(r *reader, n *node, patch bool) {
 		i := slices.IndexFunc(o.fields, func(f field) bool { return f.key == e.key })
 		if i < 0 {
 			known := o.known()
-			meant[near(e.key, known)] = true
-			r.report(r.keyAt(e), "unknown key "+quote(e.key), didYouMean(e.key, known, "the keys here are"))
+			hint := didYouMean(e.key, known, "the keys here are")
+			if key := meantBy(e.key, known); key != "" {
+				meant[key] = true
+				hint = "did you mean " + quote(key) + "?"
+			}
+			r.report(r.keyAt(e), "unknown key "+quote(e.key), hint)
 			continue
 		}
 		f := o.fields[i]
@@ -266,7 +298,7 @@ func (o object) check(r *reader, n *node, patch bool) {
 		if !f.required || n.has(f.key) || f.key == "from" && o.excused(n) {
 			continue
 		}
-		n.bad = true
+		n.bad = true // what follows from its absence is not told
 		if !meant[f.key] {
 			r.report(r.at(n, 0), "the "+o.name+" has no "+quote(f.key), "add it: "+f.is.wants())
 		}

@@ -107,19 +107,27 @@ func (t *TUN) WaitReadable() error {
 // pollNow reports whether there is something to read or an error, without waiting.
 func (t *TUN) pollNow(fd uintptr) bool {
 	t.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	_, err := unix.Poll(t.poll[:], 0)
-	return err != nil || t.poll[0].Revents != 0
+	return poll(t.poll[:]) != nil || t.poll[0].Revents != 0
 }
 
 // detached reports whether the kernel has taken the device away from the descriptor.
 func (t *TUN) detached() bool {
 	gone := false
 	err := t.raw.Control(func(fd uintptr) {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		_, err := unix.Poll(poll, 0)
-		gone = err == nil && poll[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		gone = poll(fds) == nil && fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
 	})
 	return err != nil || gone
+}
+
+// poll asks what fds are ready for, without waiting. Although it does not wait, a signal interrupts it, and Go's scheduler sends signals
+// to threads that run for long: taken for an error, that would look like a device that is gone.
+func poll(fds []unix.PollFd) error {
+	for {
+		if _, err := unix.Poll(fds, 0); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // Read is one read of the kernel: one packet, or the segments of one large packet.

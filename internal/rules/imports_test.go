@@ -55,7 +55,9 @@ var layers = []layer{
 	{"dataplane/netdev", []string{"dataplane/netdev"}, "packets in, packets out; it never looks at what they say"},
 	{"dataplane/fabric", []string{"dataplane/fabric", "dataplane/flow"},
 		"policy is pure: a walk must be repeatable from its arguments alone"},
-	{"dataplane/engine", []string{"dataplane/fabric", "dataplane/flow", "dataplane/netdev", "dataplane/packet"},
+	{"dataplane/fragment", []string{"dataplane/flow", "dataplane/packet"},
+		"who waits for whom is bytes and time; it must be fuzzed without a network"},
+	{"dataplane/engine", []string{"dataplane/fabric", "dataplane/flow", "dataplane/fragment", "dataplane/netdev", "dataplane/packet"},
 		"the engine declares the Offloader that it needs, so that it runs without a kernel and the fast path without policy"},
 	{"ebpf/fastpath", []string{"dataplane/flow"}, "the fast path is a cache: policy that it cannot reach it cannot hold"},
 

@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Traces lists what is on this machine that a lab may have left, one line each, sorted: named namespaces, mounts and files that carry
-// its name, links of this namespace, processes that are children of this one or have the given command line, and this process's open
-// files by kind. Two equal lists mean that nothing was left, and nothing taken away.
+// Traces lists what is on this machine that a lab may have left, one line each, sorted: named namespaces, mounts and files that
+// carry its name, links of this namespace, processes that are children of this one or have the given command line, and this
+// process's open files by kind. Two equal lists mean that nothing was left, and nothing taken away.
 func Traces(lab string, commands ...string) ([]string, error) {
 	var list []string
 	for _, f := range []func() ([]string, error){

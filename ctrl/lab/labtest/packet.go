@@ -99,7 +99,8 @@ func (p Packet) Options(b ...byte) Packet {
 	return p
 }
 
-// Extensions puts IPv6 extension headers before the upper layer; first is the type of the first. The last must name the packet's protocol.
+// Extensions puts IPv6 extension headers before the upper layer; first is the type of the first. The last must name the
+// packet's protocol.
 func (p Packet) Extensions(first uint8, b ...byte) Packet {
 	p.extension, p.extensions = first, b
 	return p

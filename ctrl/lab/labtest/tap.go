@@ -68,8 +68,8 @@ func (t *Tap) Close() {
 	}
 }
 
-// Frame puts an Ethernet header to the router before an IP packet. The ethertype follows the first byte; a packet that is neither version
-// is called IPv4.
+// Frame puts an Ethernet header to the router before an IP packet. The ethertype follows the first byte; a packet that is
+// neither version is called IPv4.
 func (t *Tap) Frame(packet []byte) []byte {
 	ethertype := uint16(IPv4)
 	if len(packet) > 0 && packet[0]>>4 == 6 {
