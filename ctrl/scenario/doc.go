@@ -9,14 +9,6 @@
 //   - YAML anchors, aliases, merge keys, tags, directives, `? ` keys and several documents are refused. A file has at most 1 MiB,
 //     20000 keys and 32 levels.
 //   - A rule's peer is a CIDR; a single address needs its /32 or /128. Host bits are cleared, as AWS does.
-<<<<<<< HEAD
-//   - `expect` left out is `ok`. `say` and `close` need no `from`: the connection has an owner, and a `from` must name it. A
-//     check with `keep` has to expect `ok`, and a name can be kept again only after it was closed.
-//   - A further interface has its instance's `source_dest_check` unless it has its own. `dns` is {support: true, hostnames:
-//     false}, as in a new VPC.
-//   - HOST may name a further interface: firewall.eth1, firewall.eth1.ipv6. An internet host's NAME.public is its IPv4 address.
-//     In `ping6` a name alone is its IPv6 address. A URL cannot hold VPC/NAME, since its slash would begin the path.
-=======
 //   - `expect` left out is `ok`. `say` and `close` need no `from`: the connection has an owner, and a `from` must name it.
 //     A check with `keep` has to expect `ok`, and a name can be kept again only after it was closed.
 //   - A further interface has its instance's `source_dest_check` unless it has its own. `dns` is {support: true, hostnames: false}, as in
@@ -25,7 +17,6 @@
 //     a name alone is its IPv6 address. A URL cannot hold VPC/NAME, since its slash would begin the path.
 //   - A check that expects ok and is refused by an instance or host whose `run` program lives is tried again until its `wait` is over:
 //     the program may not listen yet.
->>>>>>> main
 //   - `exec` splits its text into words as a shell would that expands nothing; quotes keep words together.
 //   - A NAT gateway's `type` is public by default, and then `eip` is needed. In `secondary` a public gateway has elastic
 //     addresses or `auto`, each of which gets a private address of its own; a private gateway has private addresses. As HOST,
