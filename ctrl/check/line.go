@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,11 @@ func (s *socket) exchange() (reply, error) {
 	if err := s.send([]byte(greeting + token + "\n")); err != nil {
 		return reply{}, err
 	}
-	return s.readReply(token)
+	answer, err := s.readReply(token)
+	if err != nil {
+		s.abandoned = append(s.abandoned, token)
+	}
+	return answer, err
 }
 
 func (s *socket) readReply(token string) (reply, error) {
@@ -84,15 +89,33 @@ func (s *socket) readReply(token string) (reply, error) {
 			}
 			return reply{}, err
 		}
-		got = append(got, buf[:n]...)
+		got = s.withoutLate(append(got, buf[:n]...))
+		if len(got) == 0 && n > 0 {
+			continue
+		}
 		line, _, whole := bytes.Cut(got, []byte("\n"))
 		if whole || s.proto == flow.UDP || n == 0 {
 			source, _, ours := parseAnswer(string(line), token)
 			return reply{ours: ours, source: source, closed: len(got) == 0 && s.proto == flow.TCP}, nil
 		}
-		if !mayBecomeAnswer(got, token) {
+		if !slices.ContainsFunc(append(s.abandoned, token), func(token string) bool { return mayBecomeAnswer(got, token) }) {
 			return reply{}, nil
 		}
+	}
+}
+
+// withoutLate takes away whole lines that answer what was asked before and given up.
+func (s *socket) withoutLate(got []byte) []byte {
+	for {
+		line, rest, whole := bytes.Cut(got, []byte("\n"))
+		late := func(token string) bool {
+			_, _, ok := parseAnswer(string(line), token)
+			return ok
+		}
+		if !whole || !slices.ContainsFunc(s.abandoned, late) {
+			return got
+		}
+		got = rest
 	}
 }
 

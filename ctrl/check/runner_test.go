@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -284,6 +285,34 @@ func TestSayOnAConnectionThatIsGone(t *testing.T) {
 			want(t, run(t, r, scenario.Check{Do: say("x"), Expect: scenario.Expect{Outcome: scenario.Reset}}), true, scenario.Reset, row.detail)
 			want(t, run(t, r, scenario.Check{Do: closing("x")}), false, "", "close x: no connection is held under that name")
 		})
+	}
+}
+
+// The answer to a line that was given up may come after all: it is not taken for the answer to the next line.
+func TestSayPassesOverALateAnswer(t *testing.T) {
+	end := netip.AddrPortFrom(local4, 1)
+	port := foreign(t, func(c *net.TCPConn) {
+		lines, owed := bufio.NewReader(c), ""
+		for n := 0; ; n++ {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			answer := formatAnswer(strings.Fields(line)[1], end, end)
+			if n == 1 {
+				owed = answer
+				continue
+			}
+			io.WriteString(c, owed+answer)
+			owed = ""
+		}
+	})
+	r := start(t, &twin{})
+	want(t, run(t, r, scenario.Check{Do: tcpTo(local4, port), Keep: "x"}), true, scenario.OK, "seen as")
+	patience := 100 * time.Millisecond
+	want(t, run(t, r, scenario.Check{Do: say("x"), Wait: patience, Expect: scenario.Expect{Outcome: scenario.Timeout}}), true, scenario.Timeout, "")
+	for range 2 {
+		want(t, run(t, r, scenario.Check{Do: say("x"), SeenAs: local4}), true, scenario.OK, "seen as")
 	}
 }
 

@@ -23,6 +23,8 @@ type socket struct {
 	remote netip.Addr
 	// quotes reports whether the message that an ICMP error quotes is this socket's; nil if the kernel has seen to that (TCP, UDP).
 	quotes func(message []byte) bool
+	// abandoned are the tokens of lines that were given up: their answers may still come.
+	abandoned []string
 }
 
 // open makes a socket inside the namespace of the probe's node.
