@@ -206,6 +206,7 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 	if err := l.host.Expedited(func() error { return l.connect(ctx, plan) }); err != nil {
 		return err
 	}
+	l.engine.SetTimeouts(timeouts(m.Tracking))
 	if err := l.engine.SetNetwork(monotonic(), plan.Network); err != nil {
 		return err
 	}

@@ -35,6 +35,13 @@ func (e *Engine) SetNetwork(now int64, net *fabric.Network) error {
 	return e.publishGenerations()
 }
 
+// SetTimeouts sets the idle limits of the connections that begin from now on.
+func (e *Engine) SetTimeouts(timeouts func(protocol uint8) flow.Timeouts) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.timeouts = timeouts
+}
+
 // review walks a live flow again after a change. A flow that is refused now keeps no decision: its next packet is walked, and told.
 func (e *Engine) review(r *record) {
 	from := e.attachment(r.key.Attachment)
