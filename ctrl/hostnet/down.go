@@ -114,8 +114,6 @@ func clean(lab string, dying *process) error {
 	for _, name := range stamped[lab] {
 		errs = append(errs, removeNamespace(name))
 	}
-	// Ours if empty; refused if iproute2 or another lab has something there.
-	_ = os.Remove(namespaceDir)
 	return errors.Join(errs...)
 }
 

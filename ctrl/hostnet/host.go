@@ -106,6 +106,9 @@ func (h *Host) openFabric() error {
 	if err := h.store.write(h.lab, "manifest.json", manifestOf(Desired{Lab: h.lab})); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
+	if err := h.store.locked(shareNamespaceDir); err != nil {
+		return err
+	}
 	ns, err := createNamespace(FabricNamespace(h.lab))
 	if err != nil {
 		return fmt.Errorf("namespace %s: %w", FabricNamespace(h.lab), err)

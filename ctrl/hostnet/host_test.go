@@ -592,6 +592,9 @@ func waitFor(t testing.TB, what string, ready func() bool) {
 
 // TestMain lets the test binary play the process that is killed.
 func TestMain(m *testing.M) {
+	if lab := os.Getenv("HOSTNET_TEST_NEIGHBOUR"); lab != "" {
+		neighbour(lab)
+	}
 	if lab := os.Getenv("HOSTNET_TEST_CHILD"); lab != "" {
 		child(lab)
 	}
@@ -612,6 +615,61 @@ func child(lab string) {
 	}
 	fmt.Println(err)
 	os.Exit(1)
+}
+
+// neighbour opens a lab on a machine of its own where nobody has used `ip netns` before, does what iproute2 does for the first
+// name while the lab is up, and closes the lab.
+func neighbour(lab string) {
+	before, err := os.ReadFile("/proc/self/mountinfo")
+	if err == nil {
+		err = unix.Mount("run", "/run", "tmpfs", 0, "")
+	}
+	if err == nil && strings.HasSuffix(lab, "-late") {
+		err = errors.Join(os.Mkdir(namespaceDir, 0o755), os.WriteFile(namespacePath("other"), nil, 0o600))
+	}
+	var h *Host
+	if err == nil {
+		h, err = Open(lab)
+	}
+	if err == nil && !strings.HasSuffix(lab, "-late") {
+		err = unix.Mount("", namespaceDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+		if err == unix.EINVAL {
+			err = unix.Mount(namespaceDir, namespaceDir, "none", unix.MS_BIND|unix.MS_REC, "")
+		}
+	}
+	if err == nil && strings.HasSuffix(lab, "-named") {
+		err = os.WriteFile(namespacePath("other"), nil, 0o600)
+	}
+	if err == nil {
+		err = h.Close()
+	}
+	mounts, readErr := os.ReadFile("/proc/self/mountinfo")
+	for _, line := range strings.Split(string(mounts), "\n") {
+		if strings.Contains(line, namespaceDir) && !strings.Contains(string(before), line) {
+			fmt.Println("mounted:", strings.Fields(line)[4])
+		}
+	}
+	names, _ := filepath.Glob(namespacePath("*"))
+	fmt.Println("names:", names, "errors:", errors.Join(err, readErr))
+	os.Exit(0)
+}
+
+// Somebody else's first `ip netns add` while a lab is up must not keep the lab from being removed.
+func TestNamesOfOthersDoNotHoldALab(t *testing.T) {
+	needRoot(t)
+	for lab, want := range map[string]string{
+		"hostnettest-beside-named": "mounted: /run/netns\nnames: [/run/netns/other] errors: <nil>\n",
+		"hostnettest-beside-late":  "names: [/run/netns/other] errors: <nil>\n", // nothing is mounted over names that are there
+		"hostnettest-beside":       "names: [] errors: <nil>\n",
+	} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "HOSTNET_TEST_NEIGHBOUR="+lab)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // which also mounts / private
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%s: %v\n%swant\n%s", lab, err, out, want)
+		}
+	}
 }
 
 // killedAfter starts a child that builds, and kills it once it has built that many guests, while it builds the next.

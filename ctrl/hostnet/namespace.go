@@ -82,6 +82,45 @@ func setns(ns *os.File) error {
 	return setErr
 }
 
+// shareNamespaceDir makes /run/netns a shared mount of its own, as the first `ip netns add` on a machine does (iproute2's
+// netns_add). If that came second, it would mount a copy of the folder and of all names in it over ours; where the root file system is
+// mounted private, removing a name from the copy leaves the one below, and its file cannot be removed. Where names are already, of others
+// or of what a dead lab left, it is not done: it would do that very thing to them.
+func shareNamespaceDir() error {
+	for {
+		if err := makeDir(namespaceDir); err != nil {
+			return stateError(err)
+		}
+		err := unix.Mount("", namespaceDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+		if errors.Is(err, unix.EINVAL) { // no mount point yet
+			if names, err := os.ReadDir(namespaceDir); err == nil && len(names) > 0 {
+				return nil
+			}
+			if err = unix.Mount(namespaceDir, namespaceDir, "none", unix.MS_BIND|unix.MS_REC, ""); err == nil {
+				continue
+			}
+		}
+		switch {
+		case errors.Is(err, unix.ENOENT): // another lab that leaves takes the folder along when it is empty
+		case err != nil:
+			return fmt.Errorf("mount %s: %w", namespaceDir, hint(err, "needs CAP_SYS_ADMIN"))
+		default:
+			return nil
+		}
+	}
+}
+
+// dropNamespaceDir takes /run/netns away if nobody has a name in it; iproute2 makes it anew whenever it needs it.
+func dropNamespaceDir() {
+	entries, err := os.ReadDir(namespaceDir)
+	if err != nil || len(entries) > 0 {
+		return
+	}
+	for unix.Unmount(namespaceDir, unix.UMOUNT_NOFOLLOW) == nil { // refused while somebody uses it
+	}
+	_ = os.Remove(namespaceDir) // refused if a name has come meanwhile
+}
+
 // createNamespace makes a network namespace and names it.
 func createNamespace(name string) (ns *os.File, err error) {
 	done := make(chan struct{})

@@ -131,9 +131,18 @@ func (s store) owner(lab string) (o owner, ok bool, err error) {
 	return o, json.Unmarshal(data, &o) == nil, nil
 }
 
-// release removes the lab's folder. A folder that is absent is fine.
+// release removes the lab's folder, and with the last lab what all share. A folder that is absent is fine.
 func (s store) release(lab string) error {
-	return s.locked(func() error { return os.RemoveAll(s.dir(lab)) })
+	return s.locked(func() error {
+		if err := os.RemoveAll(s.dir(lab)); err != nil {
+			return err
+		}
+		labs, err := s.labs()
+		if err == nil && len(labs) == 0 && s.root == stateRoot {
+			dropNamespaceDir()
+		}
+		return err
+	})
 }
 
 // labs lists the labs that have a folder.

@@ -173,7 +173,7 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	missing := strings.Replace(goneLab, `[sleep, "86397"]`, "[/no/such/program]", 1)
 	leavesNothing(t, func(t *testing.T) {
 		_, err := Start(context.Background(), parse(t, missing), Options{Offload: true})
-		if err == nil || !strings.HasPrefix(err.Error(), "start a/app: ") || !strings.Contains(err.Error(), "/no/such/program") {
+		if err == nil || !strings.HasPrefix(err.Error(), "start /no/such/program in a/app: ") {
 			t.Errorf("error %v", err)
 		}
 	})

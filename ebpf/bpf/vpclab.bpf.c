@@ -20,24 +20,30 @@
 
 #define barrier() asm volatile("" ::: "memory")
 
-// seal condenses a key to a word. Keys that differ in one 64-bit word never share a seal, since every factor is odd; others do
-// by a chance of 2^-64. fastpath computes the same.
-static __always_inline __u64 seal(const struct flow_key *key)
+static __always_inline __u64 mixed(__u64 word)
 {
-	const __u64 *w = (const __u64 *)key;
-
-	return w[0] * 0x9e3779b97f4a7c15 + w[1] * 0xbf58476d1ce4e5b9 + w[2] * 0x94d049bb133111eb + w[3] * 0xff51afd7ed558ccd +
-	       w[4] * 0xc4ceb9fe1a85ec53 + w[5] * 0xd6e8feb86659fd93;
+	return word ^ word >> 32;
 }
 
-// copy_entry copies an entry that another processor may be deleting, and its memory reusing, right now. The writer fills an
-// element from its beginning: a copy whose end is sealed is complete, and an original whose beginning is still sealed
-// afterwards had not begun to change.
-static __always_inline int copy_entry(struct flow_entry *copy, const struct flow_entry *found, __u64 expected)
+// digest condenses a key to a word, by which its entry is found: the kernel takes half the time to find an eight-byte key. Two keys
+// of one digest displace each other's entries, which costs time and nothing else. The high bits of a word are mixed into the low
+// ones, or any two keys that differ in the highest bits of two words would meet. fastpath computes the same.
+static __always_inline __u64 digest(const struct flow_key *k)
 {
-	*copy = *found;
-	barrier();
-	return copy->end_seal == expected && *(volatile const __u64 *)&found->seal == expected;
+	return mixed(k->ends) * 0x9e3779b97f4a7c15 + k->network * 0xbf58476d1ce4e5b9 +
+	       mixed(k->source[0]) * 0x94d049bb133111eb + mixed(k->source[1]) * 0xff51afd7ed558ccd +
+	       mixed(k->destination[0]) * 0xc4ceb9fe1a85ec53 + mixed(k->destination[1]) * 0xd6e8feb86659fd93;
+}
+
+static __always_inline int same_key(const struct flow_key *a, const struct flow_key *b)
+{
+	return !((a->ends ^ b->ends) | (a->network ^ b->network) | (a->source[0] ^ b->source[0]) | (a->source[1] ^ b->source[1]) |
+		 (a->destination[0] ^ b->destination[0]) | (a->destination[1] ^ b->destination[1]));
+}
+
+static __always_inline __u64 read_now(const __u64 *word)
+{
+	return *(volatile const __u64 *)word;
 }
 
 static __always_inline int current(const struct domain *d)
@@ -48,104 +54,138 @@ static __always_inline int current(const struct domain *d)
 	return cell && cell->generation == d->generation;
 }
 
-// look_up finds the packet's entry, and whether it still holds for this packet.
-static __always_inline outcome look_up(const struct __sk_buff *skb, const struct packet *p, struct flow_entry *e,
-					    struct counters **own, __u64 now)
+static __always_inline int same_domain(const struct domain *a, const struct domain *b)
 {
-	const struct flow_entry *found = bpf_map_lookup_elem(&flows, &p->key);
-	const struct counters *peer;
+	return a->index == b->index && a->generation == b->generation;
+}
+
+// all_current is about the VPC of either end, which mostly is one.
+static __always_inline int all_current(const struct domain *domains)
+{
+	return current(&domains[0]) && (same_domain(&domains[0], &domains[1]) || current(&domains[1]));
+}
+
+// suits_state is for packets to which it matters how far the connection is: a SYN, and the first after some silence.
+static __always_inline int suits_state(const struct flow_entry *e, const struct packet *p, __u32 slot, const struct counters *own,
+				       __u64 now)
+{
+	__u32 opposite = slot ^ 1;
+	const struct counters *peer = bpf_map_lookup_elem(&slots, &opposite);
 	enum flow_state state;
-	__u32 slot, opposite;
-	__u64 limit;
 
-	if (!found || !copy_entry(e, found, seal(&p->key)))
-		return UPCALL;
-	if (!current(&e->domains[0]) || !current(&e->domains[1]))
-		return UPCALL;
-	if (e->expires && now > e->expires)
-		return UPCALL;
-
-	slot = e->slot;
-	opposite = slot ^ 1;
-	*own = bpf_map_lookup_elem(&slots, &slot);
-	peer = bpf_map_lookup_elem(&slots, &opposite);
-	if (!*own || !peer)
-		return UPCALL;
-	state = flow_state(p->key.protocol, *own, peer);
-	limit = e->idle[state];
-	if (limit && idle_for(*own, peer, now) > limit)
-		return UPCALL;
-
+	if (!peer)
+		return 0;
+	state = flow_state(p->protocol, own, peer);
+	if (idle_for(own, peer, now) > e->idle[state])
+		return 0;
 	// A SYN begins a connection: it never rides an old one, nor the refusal of a packet that belonged to none.
-	if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-	    (state != STATE_OPENING || e->reason == REASON_NO_TRACKED_CONNECTION))
+	return !begins(p) || (state == STATE_OPENING && e->decision.reason != REASON_NO_TRACKED_CONNECTION);
+}
+
+// hit is an entry that holds for a packet.
+struct hit {
+	struct decision decision;
+	struct counters *own; // of the packet's direction
+	__u64 now;
+};
+
+// look_up finds the packet's entry, and whether it still holds for this packet.
+static __always_inline outcome look_up(const struct packet *p, struct hit *hit)
+{
+	__u64 key = digest(&p->key), installation;
+	const struct flow_entry *e = bpf_map_lookup_elem(&flows, &key);
+	__u32 slot;
+
+	if (!e)
 		return UPCALL;
-	if (e->mtu && (skb->gso_size ? skb->gso_size + p->headers : p->ip_bytes) > e->mtu)
+	installation = read_now(&e->installation);
+	barrier();
+	if (!same_key(&e->key, &p->key) || !all_current(e->domains) || p->largest > e->mtu)
 		return UPCALL;
-	return NEXT;
+	slot = e->slot;
+	hit->own = bpf_map_lookup_elem(&slots, &slot);
+	if (!hit->own)
+		return UPCALL;
+	__builtin_memcpy(&hit->decision, &e->decision, offsetof(struct decision, source));
+	if (unlikely(hit->decision.rewrite)) {
+		// A packet that would not survive its way is for the engine to tell of.
+		if (p->ttl <= hit->decision.rewrite >> REWRITE_HOPS_SHIFT)
+			return UPCALL;
+		hit->decision.source = e->decision.source;
+		hit->decision.destination = e->decision.destination;
+	}
+
+	// As late as may be: the clock waits for all that was begun before it, and so do the counters, which come next.
+	hit->now = bpf_ktime_get_ns();
+	if (hit->now > e->expires)
+		return UPCALL;
+	// After less than the least limit there is no need to ask for the state.
+	if (unlikely(begins(p) || hit->now - hit->own->last > e->patience) && !suits_state(e, p, slot, hit->own, hit->now))
+		return UPCALL;
+	barrier();
+	return read_now(&e->end) == installation && read_now(&e->installation) == installation ? NEXT : UPCALL;
 }
 
 // follow does what the entry says. The slot counts every packet of the flow; of those, the drop counter counts the ones that
 // end here.
-static __always_inline outcome follow(struct __sk_buff *skb, const struct packet *p, const struct flow_entry *e,
-					   struct counters *own, __u64 now)
+static __always_inline outcome follow(struct __sk_buff *skb, const struct packet *p, const struct hit *hit)
 {
-	count_flow(own, p, now);
-	if (e->verdict != VERDICT_DELIVER)
-		return e->reason & (REASON_STRIDE - 1);
-	if (rewrite(skb, p, e) || arrive(skb))
+	const struct decision *d = &hit->decision;
+
+	count_flow(hit->own, p, hit->now);
+	if (d->verdict != VERDICT_DELIVER)
+		return d->reason & (REASON_STRIDE - 1);
+	if (rewrite(skb, p, d) || arrive(skb))
 		return REASON_DELIVERY_FAILED;
 	return DELIVER;
 }
 
-// reach makes the headers readable in place, as far as the frame has them.
-static __always_inline long reach(struct __sk_buff *skb)
+// reachable says whether the headers can be read in place, as far as the frame has them.
+static __always_inline int reachable(const struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
-	if (data + HEADERS <= end || skb->len <= end - data)
-		return 0;
-	return bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
+	return data + HEADERS <= end || skb->len <= end - data;
+}
+
+// parse_whole is parse for a frame that was not understood, and of whose headers a part lies elsewhere in memory. The guest's kernel
+// puts them together, so that this is rare; and putting them together here may cost more than all else.
+static __noinline outcome parse_whole(struct __sk_buff *skb, const struct attachment *from, struct packet *p)
+{
+	if (bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS))
+		return REASON_DELIVERY_FAILED;
+	return parse(skb, from, p);
 }
 
 // from_eni sees at eN what the guest sends.
 SEC("tcx/ingress")
 int from_eni(struct __sk_buff *skb)
 {
-	__u32 device = skb->ifindex;
-	const struct attachment *from = bpf_map_lookup_elem(&attachments, &device);
+	const struct attachment *from = attachment_of(skb->ifindex);
 	struct packet p = {};
-	struct flow_entry e;
-	__u32 receiver = 0;
+	struct hit hit = {};
 	outcome o;
 
-	if (!from) // fastpath attaches the program after the entry, and removes it before
+	if (!from || !from->index) // fastpath attaches the program after the entry, and removes it before
 		return TC_ACT_SHOT;
-	// Until the headers are understood, a frame counts as one packet of all that follows its Ethernet header.
-	p.packets = skb->gso_segs ?: 1;
-	p.bytes = skb->len - ETHERNET_SIZE;
-
-	o = reach(skb) ? REASON_DELIVERY_FAILED : door(skb, from);
-	if (o == RESOLVE)
-		o = answer_arp(skb, from);
-	if (o == SOLICIT)
-		o = answer_solicitation(skb, from);
-	if (o == NEXT)
-		o = parse(skb, from, &p);
+	o = parse(skb, from, &p);
+	if (unlikely(o != NEXT && !reachable(skb)))
+		o = parse_whole(skb, from, &p);
 	if (o == NEXT) {
-		struct counters *own = NULL;
-		__u64 now = bpf_ktime_get_ns();
-
-		o = look_up(skb, &p, &e, &own, now);
-		if (o == NEXT && own) {
-			receiver = e.out;
-			o = follow(skb, &p, &e, own, now);
-		}
+		o = look_up(&p, &hit);
+		if (o == NEXT && hit.own)
+			o = follow(skb, &p, &hit);
+	} else {
+		measure_frame(skb, &p);
+		if (o == RESOLVE)
+			o = answer_arp(skb, from);
+		if (o == SOLICIT)
+			o = answer_solicitation(skb, from);
 	}
 
 	switch (o) {
 	case DELIVER:
-		return bpf_redirect_peer(receiver, 0);
+		return bpf_redirect_peer(hit.decision.out, 0);
 	case UPCALL:
 		return bpf_redirect(from->tun, 0);
 	case ANSWER:
@@ -162,12 +202,11 @@ int from_eni(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int to_eni(struct __sk_buff *skb)
 {
-	__u32 device = skb->ifindex;
-	const struct attachment *to = bpf_map_lookup_elem(&attachments, &device);
+	const struct attachment *to = attachment_of(skb->ifindex);
 	__u32 bytes = skb->len, packets = skb->gso_segs ?: 1;
 	struct ethhdr eth = {.h_proto = skb->protocol};
 
-	if (!to)
+	if (!to || !to->index)
 		return TC_ACT_SHOT;
 	__builtin_memcpy(eth.h_dest, to->guest_mac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, to->router_mac, ETH_ALEN);

@@ -93,14 +93,33 @@ func (f *FastPath) attach(a Attachment) (*attached, error) {
 func (a *attached) enter() error {
 	value := a.encode()
 	for _, device := range []int{a.Veth, a.TUN} {
-		if err := a.maps.Attachments.Update(uint32(device), &value, ebpf.UpdateNoExist); err != nil {
-			if errors.Is(err, ebpf.ErrKeyExist) {
-				return fmt.Errorf("interface %d belongs to another attachment", device)
-			}
+		var have fabricAttachment
+		if err := a.maps.Attachments.Lookup(place(device), &have); err != nil {
+			return fmt.Errorf("interface %d: %w", device, err)
+		}
+		if err := taken(have, device); err != nil {
+			return err
+		}
+		if err := a.maps.Attachments.Put(place(device), &value); err != nil {
 			return fmt.Errorf("interface %d: %w", device, err)
 		}
 	}
 	return nil
+}
+
+// place is where the programs look for the attachment of a device.
+func place(device int) uint32 { return uint32(device) % devices }
+
+// taken says to whom a device's place belongs already.
+func taken(by fabricAttachment, device int) error {
+	switch {
+	case by.Index == 0:
+		return nil
+	case by.Veth == uint32(device) || by.Tun == uint32(device):
+		return fmt.Errorf("interface %d belongs to another attachment", device)
+	}
+	return fmt.Errorf("interface %d: its place is taken by attachment %d, as their interfaces' indices differ by a multiple of %d: "+
+		"detach that one, or make the interface again", device, by.Index, devices)
 }
 
 // close ends the programs on the devices, then takes the attachment out of the map. The kernel waits for packets that are still
@@ -112,10 +131,10 @@ func (a *attached) close() error {
 	}
 	for _, device := range []int{a.Veth, a.TUN} {
 		var have fabricAttachment
-		if a.maps.Attachments.Lookup(uint32(device), &have) != nil || have.Index != a.Index {
+		if a.maps.Attachments.Lookup(place(device), &have) != nil || have.Index != a.Index {
 			continue // gone, or another's
 		}
-		if err := a.maps.Attachments.Delete(uint32(device)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := a.maps.Attachments.Put(place(device), &fabricAttachment{}); err != nil {
 			failures = append(failures, err)
 		}
 	}

@@ -4,4 +4,4 @@
 package fastpath
 
 // Run scripts/generate-ebpf.sh rather than this line alone: it names the compiler and its flags.
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -target bpfel,bpfeb -type address -type domain -type macs fabric ../bpf/vpclab.bpf.c
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -target bpfel,bpfeb -type address -type domain -type macs -type flow_key -type decision fabric ../bpf/vpclab.bpf.c

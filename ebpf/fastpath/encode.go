@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
-	"unsafe"
+	"slices"
 
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -16,6 +17,8 @@ const (
 	rewriteDestination
 	rewriteSourcePort
 	rewriteDestinationPort
+
+	rewriteHopsShift = 8
 )
 
 // networkOrder returns the number that has in memory the bytes of p as they stand in a packet.
@@ -32,29 +35,26 @@ func encodeAddress(a [16]byte) (e fabricAddress) {
 	return e
 }
 
+// halves reads an address as two words, in the order of the packet.
+func halves(a [16]byte) [2]uint64 {
+	return [2]uint64{binary.NativeEndian.Uint64(a[:8]), binary.NativeEndian.Uint64(a[8:])}
+}
+
 func encodeKey(k flow.Key) fabricFlowKey {
 	return fabricFlowKey{
-		Attachment:      k.Attachment,
-		Protocol:        k.Protocol,
-		Family:          k.Family,
-		SourcePort:      networkOrder(k.SrcPort),
-		DestinationPort: networkOrder(k.DstPort),
-		Source:          encodeAddress(k.Src),
-		Destination:     encodeAddress(k.Dst),
+		Ends:        uint64(k.Attachment)<<32 | uint64(networkOrder(k.SrcPort))<<16 | uint64(networkOrder(k.DstPort)),
+		Network:     uint64(k.Family)<<8 | uint64(k.Protocol),
+		Source:      halves(k.Src),
+		Destination: halves(k.Dst),
 	}
 }
 
-// seal condenses a key to a word, as the programs' function of that name does.
-func seal(k *fabricFlowKey) (sum uint64) {
-	factors := [...]uint64{
-		0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb, 0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53, 0xd6e8feb86659fd93,
-	}
-	const size = len(factors) * 8
-	b := (*[size]byte)(unsafe.Pointer(k))
-	for i, factor := range factors {
-		sum += binary.NativeEndian.Uint64(b[8*i:]) * factor
-	}
-	return sum
+// digest condenses a key to a word, as the programs' function of that name does.
+func digest(k fabricFlowKey) uint64 {
+	mixed := func(word uint64) uint64 { return word ^ word>>32 }
+	return mixed(k.Ends)*0x9e3779b97f4a7c15 + k.Network*0xbf58476d1ce4e5b9 +
+		mixed(k.Source[0])*0x94d049bb133111eb + mixed(k.Source[1])*0xff51afd7ed558ccd +
+		mixed(k.Destination[0])*0xc4ceb9fe1a85ec53 + mixed(k.Destination[1])*0xd6e8feb86659fd93
 }
 
 // check refuses an entry that the programs could not follow.
@@ -83,33 +83,52 @@ func (c Config) check(e flow.Entry) error {
 	return nil
 }
 
+// never is the time that does not come, and noLimit the size that no packet has.
+const (
+	never   = math.MaxUint64
+	noLimit = math.MaxUint32
+)
+
+// orNever returns a number of nanoseconds, of which 0 means never.
+func orNever(n int64) uint64 {
+	if n == 0 {
+		return never
+	}
+	return uint64(n)
+}
+
 // encodeDrop makes the value of a dropping entry. Size, silence and addresses do not matter to a packet that goes nowhere.
 func encodeDrop(k fabricFlowKey, e flow.Entry) fabricFlowEntry {
 	v := fabricFlowEntry{
-		Expires: uint64(e.Expires),
-		Slot:    e.Slot,
-		Verdict: uint8(e.Verdict),
-		Reason:  uint8(e.Reason),
+		Key:      k,
+		Patience: never,
+		Expires:  orNever(e.Expires),
+		Slot:     e.Slot,
+		Mtu:      noLimit,
+		Decision: fabricDecision{Verdict: uint8(e.Verdict), Reason: uint8(e.Reason)},
+		Idle:     [3]uint64{never, never, never},
 	}
 	for i, d := range e.Domains {
 		v.Domains[i] = fabricDomain{Index: d.Index, Generation: d.Generation}
 	}
-	v.Seal = seal(&k)
-	v.EndSeal = v.Seal
 	return v
 }
 
 // encodeDeliver makes the value of a delivering entry. A rewrite to what the packet has already is left out.
 func encodeDeliver(key flow.Key, k fabricFlowKey, e flow.Entry, to Attachment) (fabricFlowEntry, error) {
 	v := encodeDrop(k, e)
-	v.Reason = 0
-	v.Out = uint32(to.Veth)
-	v.Mtu = e.MTU
-	v.Macs = fabricMacs{Receiver: to.GuestMAC, Router: to.RouterMAC}
-	for state, limit := range e.Idle {
-		v.Idle[state] = uint64(limit)
+	if e.MTU != 0 {
+		v.Mtu = uint32(e.MTU)
 	}
+	for state, limit := range e.Idle {
+		v.Idle[state] = orNever(int64(limit))
+	}
+	v.Patience = slices.Min(v.Idle[:])
 
+	d := &v.Decision
+	d.Reason = 0
+	d.Out = uint32(to.Veth)
+	d.Macs = fabricMacs{Receiver: to.GuestMAC, Router: to.RouterMAC}
 	r := e.Rewrite
 	for _, a := range []struct {
 		to   netip.Addr
@@ -117,8 +136,8 @@ func encodeDeliver(key flow.Key, k fabricFlowKey, e flow.Entry, to Attachment) (
 		into *fabricAddress
 		bit  uint16
 	}{
-		{r.Src, key.Src, &v.Source, rewriteSource},
-		{r.Dst, key.Dst, &v.Destination, rewriteDestination},
+		{r.Src, key.Src, &d.Source, rewriteSource},
+		{r.Dst, key.Dst, &d.Destination, rewriteDestination},
 	} {
 		if !a.to.IsValid() || a.to.As16() == a.from {
 			continue
@@ -127,15 +146,16 @@ func encodeDeliver(key flow.Key, k fabricFlowKey, e flow.Entry, to Attachment) (
 			return fabricFlowEntry{}, fmt.Errorf("rewrite to %s: the flow is of IPv%d", a.to, key.Family)
 		}
 		*a.into = encodeAddress(a.to.As16())
-		v.Rewrite |= a.bit
+		d.Rewrite |= a.bit
 	}
+	d.Rewrite |= uint16(r.Hops) << rewriteHopsShift
 	if r.SrcPort != 0 && r.SrcPort != key.SrcPort {
-		v.SourcePort = networkOrder(r.SrcPort)
-		v.Rewrite |= rewriteSourcePort
+		d.SourcePort = networkOrder(r.SrcPort)
+		d.Rewrite |= rewriteSourcePort
 	}
 	if r.DstPort != 0 && r.DstPort != key.DstPort {
-		v.DestinationPort = networkOrder(r.DstPort)
-		v.Rewrite |= rewriteDestinationPort
+		d.DestinationPort = networkOrder(r.DstPort)
+		d.Rewrite |= rewriteDestinationPort
 	}
 	return v, nil
 }

@@ -38,6 +38,19 @@ type fabricCounters struct {
 	Zero    uint32
 }
 
+type fabricDecision struct {
+	_               structs.HostLayout
+	Out             uint32
+	Verdict         uint8
+	Reason          uint8
+	Rewrite         uint16
+	Macs            fabricMacs
+	SourcePort      uint16
+	DestinationPort uint16
+	Source          fabricAddress
+	Destination     fabricAddress
+}
+
 type fabricDomain struct {
 	_          structs.HostLayout
 	Index      uint32
@@ -51,36 +64,25 @@ type fabricDropCounter struct {
 }
 
 type fabricFlowEntry struct {
-	_               structs.HostLayout
-	Seal            uint64
-	Expires         uint64
-	Idle            [3]uint64
-	Domains         [2]fabricDomain
-	Out             uint32
-	Slot            uint32
-	Mtu             uint16
-	Verdict         uint8
-	Reason          uint8
-	Rewrite         uint16
-	SourcePort      uint16
-	DestinationPort uint16
-	Macs            fabricMacs
-	Zero            uint16
-	Source          fabricAddress
-	Destination     fabricAddress
-	EndSeal         uint64
+	_            structs.HostLayout
+	Installation uint64
+	Key          fabricFlowKey
+	Patience     uint64
+	Domains      [2]fabricDomain
+	Expires      uint64
+	Slot         uint32
+	Mtu          uint32
+	Decision     fabricDecision
+	Idle         [3]uint64
+	End          uint64
 }
 
 type fabricFlowKey struct {
-	_               structs.HostLayout
-	Attachment      uint32
-	Protocol        uint8
-	Family          uint8
-	SourcePort      uint16
-	DestinationPort uint16
-	Zero            [3]uint16
-	Source          fabricAddress
-	Destination     fabricAddress
+	_           structs.HostLayout
+	Ends        uint64
+	Network     uint64
+	Source      [2]uint64
+	Destination [2]uint64
 }
 
 type fabricGenerationCell struct {

@@ -38,12 +38,16 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// devices is how many places there are for the devices of attachments (32 bytes each, taken at once), as the programs know it: a
+// power of two. A namespace numbers its interfaces upwards, so that two that exist at one time seldom share a place.
+const devices = 1 << 16
+
 // addresses is how many neighbours are expected of an attachment, on average.
 const addresses = 16
 
 func (c Config) mapSizes() map[string]uint32 {
 	return map[string]uint32{
-		fabricMapAttachments: 2 * uint32(c.MaxAttachments), // by veth and by TUN
+		fabricMapAttachments: devices,
 		fabricMapNeighbors:   addresses * uint32(c.MaxAttachments),
 		fabricMapFlows:       uint32(c.MaxFlows),
 		fabricMapGenerations: uint32(c.MaxDomains),
@@ -57,6 +61,8 @@ type FastPath struct {
 	config  Config
 	objects fabricObjects
 	memory  mappings
+
+	installations atomic.Uint64 // the last one's number
 
 	mu       sync.RWMutex
 	attached map[uint32]*attached
@@ -108,7 +114,9 @@ func (f *FastPath) Install(key flow.Key, entry flow.Entry) error {
 	if err != nil {
 		return fmt.Errorf("install flow %s of attachment %d: %w", key.Tuple, key.Attachment, err)
 	}
-	if err := f.objects.Flows.Update(&k, &value, ebpf.UpdateAny); err != nil {
+	value.Installation = f.installations.Add(1)
+	value.End = value.Installation
+	if err := f.objects.Flows.Update(digest(k), &value, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("install flow %s of attachment %d: %w", key.Tuple, key.Attachment, full(err))
 	}
 	return nil
@@ -131,12 +139,11 @@ func (f *FastPath) encode(key flow.Key, k fabricFlowKey, entry flow.Entry) (fabr
 	return encodeDeliver(key, k, entry, receiver.Attachment)
 }
 
-// Evict removes entries. One that is not there is fine.
+// Evict removes entries, and with one perhaps that of a flow of the same digest. One that is not there is fine.
 func (f *FastPath) Evict(keys ...flow.Key) error {
 	var failures []error
 	for _, key := range keys {
-		k := encodeKey(key)
-		if err := f.objects.Flows.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := f.objects.Flows.Delete(digest(encodeKey(key))); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			failures = append(failures, fmt.Errorf("evict flow %s of attachment %d: %w", key.Tuple, key.Attachment, err))
 		}
 	}
@@ -174,7 +181,7 @@ func (f *FastPath) Flows() (int, error) {
 
 // each runs a batch operation over the flow cache and returns how many entries it met.
 func each(batch func(*ebpf.MapBatchCursor, any, any, *ebpf.BatchOptions) (int, error)) (int, error) {
-	keys, values := make([]fabricFlowKey, chunk), make([]fabricFlowEntry, chunk)
+	keys, values := make([]uint64, chunk), make([]fabricFlowEntry, chunk)
 	total := 0
 	for cursor := new(ebpf.MapBatchCursor); ; {
 		n, err := batch(cursor, keys, values, nil)

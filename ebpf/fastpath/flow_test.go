@@ -407,6 +407,10 @@ func TestRewrite(t *testing.T) {
 			e.Rewrite.DstPort = port()
 			want.tuple.DstPort = e.Rewrite.DstPort
 		}
+		if random.IntN(2) == 0 {
+			e.Rewrite.Hops = uint8(1 + random.IntN(3))
+			want.ttl -= e.Rewrite.Hops
+		}
 		if !e.Rewrite.Zero() {
 			rewritten++
 		}
@@ -445,32 +449,75 @@ func TestRewriteToZeroChecksum(t *testing.T) {
 	}
 }
 
-// Memory of a deleted element may serve another flow at once. An entry that is not sealed with its own key is none.
-func TestEntrySealedForAnotherFlow(t *testing.T) {
+// Memory of a deleted element may serve another flow at once, and two flows may have one digest. An entry that is not of one piece,
+// or of another flow, is none.
+func TestEntryOfAnotherFlow(t *testing.T) {
 	r := newRig(t)
 	mine, other := udp("10.0.0.5", 1, "10.0.1.9", 2), udp("10.0.0.5", 1, "10.0.1.9", 3)
 	k, o := encodeKey(mine.key()), encodeKey(other.key())
 	for _, row := range []struct {
 		name       string
-		begin, end *fabricFlowKey
+		key        fabricFlowKey
+		begin, end uint64
 		want       string
 	}{
-		{"sealed with its key", &k, &k, deliver},
-		{"not yet begun", &o, &k, upcall},
-		{"not yet finished", &k, &o, upcall},
-		{"another's", &o, &o, upcall},
+		{"of one piece", k, 1, 1, deliver},
+		{"not yet begun", k, 1, 2, upcall},
+		{"not yet finished", k, 2, 1, upcall},
+		{"another's", o, 1, 1, upcall},
 	} {
 		v, err := encodeDeliver(mine.key(), k, toReceiver(), receiver)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Seal, v.EndSeal = seal(row.begin), seal(row.end)
-		if err := r.objects.Flows.Put(&k, &v); err != nil {
+		v.Key, v.Installation, v.End = row.key, row.begin, row.end
+		if err := r.objects.Flows.Put(digest(k), &v); err != nil {
 			t.Fatal(err)
 		}
 		if got := r.send(mine.bytes()).outcome; got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
+	}
+}
+
+// Keys that differ in one or two bits have different digests. The highest bits are the ones that a sum of products loses.
+func TestDigest(t *testing.T) {
+	k := encodeKey(tcp("fd00::5", 999, "fd00::9", 443).key())
+	want := digest(k)
+	word := [...]*uint64{&k.Ends, &k.Network, &k.Source[0], &k.Source[1], &k.Destination[0], &k.Destination[1]}
+	flip := func(bit int) { *word[bit/64] ^= 1 << (bit % 64) }
+	for a := range 64 * len(word) {
+		for b := range a + 1 {
+			flip(a)
+			if b != a {
+				flip(b)
+			}
+			if digest(k) == want {
+				t.Errorf("bits %d and %d make no difference", a, b)
+			}
+			flip(a)
+			if b != a {
+				flip(b)
+			}
+		}
+	}
+}
+
+// Every installation has a number of its own, also of the same entry.
+func TestInstallationsAreNumbered(t *testing.T) {
+	r := newRig(t)
+	s := udp("10.0.0.5", 1, "10.0.1.9", 2)
+	last := uint64(0)
+	for range 3 {
+		r.install(s.tuple, toReceiver())
+		var v fabricFlowEntry
+		if err := r.objects.Flows.Lookup(digest(encodeKey(s.key())), &v); err != nil {
+			t.Fatal(err)
+		}
+		if v.Installation <= last || v.End != v.Installation {
+			t.Errorf("installation %d ends with %d, after %d", v.Installation, v.End, last)
+		}
+		last = v.Installation
 	}
 }
 
@@ -603,7 +650,7 @@ func TestDeliveryFromTheEngine(t *testing.T) {
 
 func TestAttachmentErrors(t *testing.T) {
 	r := newRig(t)
-	const missing = 1 << 30
+	const missing, shared = 1<<30 + 50, 1 + devices // the sender's veth has the index 1
 	for _, row := range []struct {
 		a    Attachment
 		want string
@@ -613,6 +660,8 @@ func TestAttachmentErrors(t *testing.T) {
 		{Attachment{Index: 4, Veth: 0, TUN: 2}, "attach 4: interfaces 0 and 2: an index is above 0"},
 		{Attachment{Index: 3, Veth: 50, TUN: 51}, "attach 3: it is attached already"},
 		{Attachment{Index: 4, Veth: sender.Veth, TUN: 51}, "attach 4: interface 1 belongs to another attachment"},
+		{Attachment{Index: 4, Veth: 60, TUN: shared}, "attach 4: interface 65537: its place is taken by attachment 3, as their interfaces' " +
+			"indices differ by a multiple of 65536: detach that one, or make the interface again"},
 		{Attachment{Index: 4, Veth: missing, TUN: missing + 1}, "the interface is not in this network namespace"},
 	} {
 		err := r.Attach(row.a)
@@ -623,9 +672,9 @@ func TestAttachmentErrors(t *testing.T) {
 	// What failed left nothing behind, and took nothing from others.
 	r.expect(udp("10.0.0.5", 1, "10.0.1.9", 2).bytes(), upcall)
 	var value fabricAttachment
-	for _, device := range []uint32{missing, missing + 1, 51} {
-		if err := r.objects.Attachments.Lookup(device, &value); err == nil {
-			t.Errorf("interface %d still belongs to attachment %d", device, value.Index)
+	for _, device := range []int{missing, missing + 1, 51, 60} {
+		if err := r.objects.Attachments.Lookup(place(device), &value); err != nil || value != (fabricAttachment{}) {
+			t.Errorf("interface %d still belongs to attachment %d, %v", device, value.Index, err)
 		}
 	}
 	if err := r.Detach(12); err != nil {
@@ -642,5 +691,19 @@ func TestAttachmentErrors(t *testing.T) {
 	}
 	if err := r.Attach(Attachment{Index: 4, Veth: 1, TUN: 2}); err == nil || err.Error() != "attach 4: the fast path is closed" {
 		t.Error(err)
+	}
+}
+
+// TestHops: a packet that would not survive its way is for the engine to tell of.
+func TestHops(t *testing.T) {
+	r := newRig(t)
+	for _, s := range []spec{udp("10.0.0.5", 999, "10.0.1.9", 53), udp("fd00::5", 999, "fd00::9", 53)} {
+		e := toReceiver()
+		e.Rewrite.Hops = 2
+		r.install(s.tuple, e)
+		for ttl, outcome := range map[uint8]string{1: upcall, 2: upcall, 3: deliver} {
+			s.ttl = ttl
+			r.expect(s.bytes(), outcome)
+		}
 	}
 }

@@ -26,7 +26,7 @@ func TestLayouts(t *testing.T) {
 		{"drop_counter", fabricDropCounter{}, 16},
 		{"generation_cell", fabricGenerationCell{}, 8},
 		{"flow_key", fabricFlowKey{}, 48},
-		{"flow_entry", fabricFlowEntry{}, 128},
+		{"flow_entry", fabricFlowEntry{}, 184},
 		{"neighbor_key", fabricNeighborKey{}, 20},
 		{"attachment", fabricAttachment{}, 28},
 	} {

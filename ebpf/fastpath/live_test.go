@@ -273,7 +273,7 @@ func TestLiveUpcall(t *testing.T) {
 		t.Cleanup(func() { c.Close() })
 		go func() {
 			for {
-				buf := make([]byte, 100)
+				buf := make([]byte, 10000)
 				n, _, err := c.ReadFrom(buf)
 				if err != nil {
 					return
@@ -317,6 +317,12 @@ func TestLiveUpcall(t *testing.T) {
 		if got := receive(); len(got) != whole.payload {
 			t.Errorf("%d bytes arrived, want %d", len(got), whole.payload)
 		}
+	}
+	// And what lies scattered in memory, headers and all.
+	long := whole.with(payload(5000))
+	injectScattered(t, a, long.frame(eth))
+	if got := receive(); len(got) != long.payload {
+		t.Errorf("%d bytes of a scattered packet arrived, want %d", len(got), long.payload)
 	}
 
 	// The kernel takes a tag out of the frame before the program sees it.
@@ -362,6 +368,24 @@ func inject(t *testing.T, w *wired, frame []byte) {
 		}
 		defer unix.Close(fd)
 		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: w.device, Protocol: binary.NativeEndian.Uint16(frame[12:])})
+	})
+}
+
+// injectScattered is inject for a frame of which only the Ethernet header lies where the programs can read it at once. The kernel
+// scatters those of a page and more.
+func injectScattered(t *testing.T, w *wired, frame []byte) {
+	t.Helper()
+	w.guest.run(func() error {
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+			return err
+		}
+		scattered := append(make([]byte, 10), frame...) // the virtio header says: no byte of headers
+		return unix.Sendto(fd, scattered, 0, &unix.SockaddrLinklayer{Ifindex: w.device, Protocol: binary.NativeEndian.Uint16(frame[12:])})
 	})
 }
 

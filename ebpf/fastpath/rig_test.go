@@ -19,7 +19,7 @@ import (
 )
 
 // needsRoot skips a test that an ordinary user cannot run. REQUIRE_ROOT=1 makes that a failure.
-func needsRoot(t *testing.T) {
+func needsRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
@@ -44,10 +44,10 @@ const slotsInTest = 64
 // rig is a fast path whose programs are run by hand.
 type rig struct {
 	*FastPath
-	t *testing.T
+	t testing.TB
 }
 
-func newRig(t *testing.T) rig {
+func newRig(t testing.TB) rig {
 	t.Helper()
 	needsRoot(t)
 	f, err := Load(Config{MaxFlows: 128, MaxSlots: slotsInTest, MaxAttachments: 16, MaxDomains: 8})

@@ -5,6 +5,10 @@
 
 #pragma once
 
+// unlikely keeps what seldom happens out of the way of a packet that has an entry: the less code lies on it, the less has to come
+// from slower memory, as nearly all of the kernel runs between two packets.
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 #include <bpf/bpf_endian.h>
 
 // Defaults of fastpath.Config.
@@ -12,6 +16,8 @@
 #define MAX_SLOTS (1 << 18)
 #define MAX_ATTACHMENTS 4096
 #define MAX_DOMAINS 1024
+// Places for the devices of attachments, by the low bits of the interface index: a power of two.
+#define DEVICES (1 << 16)
 // Drop counters of one attachment: flow.ReasonStride, a power of two.
 #define REASON_STRIDE 64
 // Addresses of one attachment, on average over all.

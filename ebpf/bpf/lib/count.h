@@ -53,6 +53,12 @@ static __always_inline enum flow_state flow_state(__u8 protocol, const struct co
 	return STATE_OPENING;
 }
 
+// begins says whether a packet is the first of a TCP connection.
+static __always_inline int begins(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 // idle_for is how long a connection has been silent. One whose first packet is still on its way is not idle at all.
 static __always_inline __u64 idle_for(const struct counters *own, const struct counters *peer, __u64 now)
 {

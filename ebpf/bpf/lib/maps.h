@@ -9,13 +9,23 @@
 #include "config.h"
 #include "types.h"
 
-// Attachments by interface index; each stands here twice.
+// Attachments by the low bits of an interface index; each stands here twice, by its veth and by its TUN. An array, because every
+// packet begins with this look-up.
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
 	__type(value, struct attachment);
-	__uint(max_entries, 2 * MAX_ATTACHMENTS);
+	__uint(max_entries, DEVICES);
 } attachments SEC(".maps");
+
+// attachment_of finds the attachment of a device that runs a program; fastpath lets no two of them have one place. An index of 0
+// says that there is none.
+static __always_inline const struct attachment *attachment_of(__u32 device)
+{
+	__u32 place = device & (DEVICES - 1);
+
+	return bpf_map_lookup_elem(&attachments, &place);
+}
 
 // Who answers for an address, in each scope: the index of its attachment, 0 for the router.
 struct {
@@ -26,10 +36,10 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } neighbors SEC(".maps");
 
-// The cached decisions. Preallocated, a million of them would cost a quarter of a gigabyte up front.
+// The cached decisions, by the digest of their key. Preallocated, a million of them would cost a quarter of a gigabyte up front.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct flow_key);
+	__type(key, __u64);
 	__type(value, struct flow_entry);
 	__uint(max_entries, MAX_FLOWS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

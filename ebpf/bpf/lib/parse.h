@@ -29,13 +29,12 @@ struct packet {
 	struct flow_key key;
 	__u32 ip_bytes; // of the IP packet; before segmentation, if it is to be segmented
 	__u32 headers;	// IP and upper-layer header bytes, which every segment repeats
-	__u32 upper;	// offset of the upper-layer header in the frame
-	__u32 checksum; // offset of the upper-layer checksum in the frame; 0 if rewriting leaves it alone
-	__u64 pseudo;	// BPF_F_PSEUDO_HDR if that checksum covers the addresses
-	__u64 mangled;	// BPF_F_MARK_MANGLED_0 if a zero checksum means none
+	__u32 largest;	// bytes of the largest IP packet on the wire
 	__u32 packets;	// on the wire
 	__u64 bytes;	// on the wire, of IP
+	__u8 protocol;
 	__u8 tcp_flags;
+	__u8 ttl; // or hop limit
 };
 
 // The headers as bytes: no bit fields, and no alignment that a frame does not have.
@@ -85,9 +84,28 @@ static __always_inline void mapped(struct address *a, __be32 ipv4)
 	a->word[3] = ipv4;
 }
 
+// mapped_half is the second half of mapped, in one word.
+static __always_inline __u64 mapped_half(__be32 ipv4)
+{
+	const __be32 half[2] = {bpf_htonl(0xffff), ipv4};
+	__u64 word;
+
+	__builtin_memcpy(&word, half, sizeof(word));
+	return word;
+}
+
 static __always_inline int unspecified(const struct address *a)
 {
 	return (a->word[0] | a->word[1] | a->word[2] | a->word[3]) == 0;
+}
+
+// short_packet is the fate of a packet whose IP header is not all there. The engine sees no ethertype, so that only the door can
+// tell a packet of the other version.
+static __always_inline outcome short_packet(const __u8 *ip, void *end, __u8 version)
+{
+	if ((void *)(ip + 1) > end)
+		return REASON_MALFORMED_FRAME;
+	return *ip >> 4 == version ? UPCALL : REASON_MALFORMED_PACKET;
 }
 
 // door_ipv4 refuses what the whole subnet would hear.
@@ -95,20 +113,15 @@ static __always_inline outcome door_ipv4(const struct ethhdr *eth, void *end)
 {
 	const struct ipv4_header *ip = (void *)(eth + 1);
 
-	if (broadcast_mac(eth->h_dest))
-		return REASON_BROADCAST_UNSUPPORTED;
-	if (eth->h_dest[0] & 1)
-		return REASON_MULTICAST_UNSUPPORTED;
-	// The engine sees no ethertype, so that only the door can tell a packet of the other version.
-	if ((void *)&ip->tos > end)
-		return REASON_MALFORMED_FRAME;
-	if (ip->version_size >> 4 != 4)
+	if (unlikely(eth->h_dest[0] & 1))
+		return broadcast_mac(eth->h_dest) ? REASON_BROADCAST_UNSUPPORTED : REASON_MULTICAST_UNSUPPORTED;
+	if (unlikely((void *)(ip + 1) > end))
+		return short_packet(&ip->version_size, end, 4);
+	if (unlikely(ip->version_size >> 4 != 4))
 		return REASON_MALFORMED_PACKET;
-	if ((void *)(ip + 1) > end)
-		return UPCALL;
-	if (ip->destination == 0xffffffff)
+	if (unlikely(ip->destination == 0xffffffff))
 		return REASON_BROADCAST_UNSUPPORTED;
-	if ((ip->destination & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000))
+	if (unlikely((ip->destination & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000)))
 		return REASON_MULTICAST_UNSUPPORTED;
 	return NEXT;
 }
@@ -144,82 +157,50 @@ static __always_inline outcome door_ipv6(const struct ethhdr *eth, void *end)
 {
 	const struct ipv6_header *ip = (void *)(eth + 1);
 	const __u8 *upper = (void *)(ip + 1);
-	int group;
+	int group = eth->h_dest[0] & 1;
 
-	if ((void *)ip->class_label > end)
-		return REASON_MALFORMED_FRAME;
-	if (ip->version_class >> 4 != 6)
+	if (unlikely((void *)(ip + 1) > end)) {
+		outcome o = short_packet(&ip->version_class, end, 6);
+
+		return o == UPCALL && group ? REASON_MULTICAST_UNSUPPORTED : o;
+	}
+	if (unlikely(ip->version_class >> 4 != 6))
 		return REASON_MALFORMED_PACKET;
-	if ((void *)(ip + 1) > end)
-		return eth->h_dest[0] & 1 ? REASON_MULTICAST_UNSUPPORTED : UPCALL;
-	if (ip->next == PROTOCOL_ICMPV6 && (void *)(upper + 1) <= end) {
+	if (unlikely(ip->next == PROTOCOL_ICMPV6 && (void *)(upper + 1) <= end)) {
 		outcome control = control_icmpv6(*upper);
 
 		if (control != NEXT)
 			return control;
 	}
-	group = (eth->h_dest[0] & 1) || *(const __u8 *)&ip->destination == 0xff;
-	if (!group)
+	if (!unlikely(group || *(const __u8 *)&ip->destination == 0xff))
 		return NEXT;
 	if (ip->next == PROTOCOL_HOP_BY_HOP && listener_report(upper, end))
 		return REASON_NONE;
 	return REASON_MULTICAST_UNSUPPORTED;
 }
 
-// door drops by name what no VPC carries, and finds what the fabric answers itself.
-static __always_inline outcome door(struct __sk_buff *skb, const struct attachment *from)
+// parse_ipv4 leaves options, fragments, and what a router has to refuse, to the engine.
+static __always_inline outcome parse_ipv4(struct packet *p, const struct ipv4_header *ip)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	const struct ethhdr *eth = data;
-
-	if ((void *)(eth + 1) > end)
-		return REASON_MALFORMED_FRAME;
-	// The kernel has taken the outer tag out of the frame; a second one is still in it.
-	if (skb->vlan_present || eth->h_proto == ETHERTYPE_VLAN || eth->h_proto == ETHERTYPE_QINQ)
-		return REASON_VLAN_TAGGED;
-	if (!same_mac(eth->h_source, from->guest_mac))
-		return REASON_SOURCE_MAC_MISMATCH;
-	switch (eth->h_proto) {
-	case ETHERTYPE_IPV4:
-		return door_ipv4(eth, end);
-	case ETHERTYPE_IPV6:
-		return door_ipv6(eth, end);
-	case ETHERTYPE_ARP:
-		return RESOLVE;
-	}
-	return REASON_UNSUPPORTED_ETHERTYPE;
-}
-
-static __always_inline outcome parse_ipv4(struct packet *p, const struct ipv4_header *ip, void *end)
-{
-	if ((void *)(ip + 1) > end)
+	p->ttl = ip->ttl;
+	if (unlikely(ip->version_size != 0x45 || (ip->fragment & bpf_htons(0x3fff)) || ip->ttl == 0))
 		return UPCALL;
-	// Options, fragments, and what a router has to refuse.
-	if (ip->version_size != 0x45 || (ip->fragment & bpf_htons(0x3fff)) || ip->ttl == 0)
+	// ICMPv6 without IPv6 is a protocol number like any other, but its tuple could be taken for an echo's.
+	if (unlikely(ip->protocol == PROTOCOL_ICMPV6))
 		return UPCALL;
-	p->key.family = 4;
-	p->key.protocol = ip->protocol;
-	mapped(&p->key.source, ip->source);
-	mapped(&p->key.destination, ip->destination);
+	p->protocol = ip->protocol;
 	p->ip_bytes = bpf_ntohs(ip->length);
 	p->headers = IPV4_SIZE;
-	p->upper = ETHERNET_SIZE + IPV4_SIZE;
-	// ICMPv6 without IPv6 is a protocol number like any other, but its tuple could be taken for an echo's.
-	return ip->protocol == PROTOCOL_ICMPV6 ? UPCALL : NEXT;
+	p->key.network = 4 << 8 | ip->protocol;
+	p->key.source[1] = mapped_half(ip->source);
+	p->key.destination[1] = mapped_half(ip->destination);
+	return NEXT;
 }
 
-static __always_inline outcome parse_ipv6(struct packet *p, const struct ipv6_header *ip, void *end)
+// extends tells the next headers that are no upper layer, and ICMP, which is none without IPv4.
+static __always_inline int extends(__u8 next)
 {
-	if ((void *)(ip + 1) > end || ip->hop_limit == 0)
-		return UPCALL;
-	p->key.family = 6;
-	p->key.protocol = ip->next;
-	p->key.source = ip->source;
-	p->key.destination = ip->destination;
-	p->ip_bytes = IPV6_SIZE + bpf_ntohs(ip->payload);
-	p->headers = IPV6_SIZE;
-	p->upper = ETHERNET_SIZE + IPV6_SIZE;
-	switch (ip->next) {
+	switch (next) {
 	case PROTOCOL_HOP_BY_HOP:
 	case PROTOCOL_ICMP:
 	case PROTOCOL_ROUTING:
@@ -229,26 +210,52 @@ static __always_inline outcome parse_ipv6(struct packet *p, const struct ipv6_he
 	case PROTOCOL_MOBILITY:
 	case PROTOCOL_HIP:
 	case PROTOCOL_SHIM6:
-		return UPCALL;
+		return 1;
 	}
+	return 0;
+}
+
+static __always_inline outcome parse_ipv6(struct packet *p, const struct ipv6_header *ip)
+{
+	const __u64 *source = (const void *)&ip->source, *destination = (const void *)&ip->destination;
+
+	p->ttl = ip->hop_limit;
+	if (unlikely(ip->hop_limit == 0 || extends(ip->next)))
+		return UPCALL;
+	p->protocol = ip->next;
+	p->ip_bytes = IPV6_SIZE + bpf_ntohs(ip->payload);
+	p->headers = IPV6_SIZE;
+	p->key.network = 6 << 8 | ip->next;
+	p->key.source[0] = source[0];
+	p->key.source[1] = source[1];
+	p->key.destination[0] = destination[0];
+	p->key.destination[1] = destination[1];
 	return NEXT;
+}
+
+// version is the family of a packet whose IP header was read.
+static __always_inline int version(const struct packet *p)
+{
+	return p->key.network >> 8;
+}
+
+static __always_inline void set_ports(struct packet *p, __be16 source, __be16 destination)
+{
+	p->key.ends |= (__u32)source << 16 | destination;
 }
 
 static __always_inline outcome parse_tcp(struct packet *p, const __u8 *tcp, void *end)
 {
 	__u32 size;
 
-	if ((void *)(tcp + TCP_SIZE) > end)
+	if (unlikely((void *)(tcp + TCP_SIZE) > end))
 		return UPCALL;
 	size = tcp[12] >> 4 << 2;
-	if (size < TCP_SIZE || p->headers + size > p->ip_bytes)
+	if (unlikely(size < TCP_SIZE))
 		return UPCALL;
-	p->key.source_port = *(__be16 *)tcp;
-	p->key.destination_port = *(__be16 *)(tcp + 2);
+	set_ports(p, *(__be16 *)tcp, *(__be16 *)(tcp + 2));
 	p->tcp_flags = tcp[13];
 	p->headers += size;
-	p->checksum = p->upper + 16;
-	p->pseudo = BPF_F_PSEUDO_HDR;
 	return NEXT;
 }
 
@@ -256,37 +263,31 @@ static __always_inline outcome parse_udp(struct packet *p, const __u8 *udp, void
 {
 	__u32 length;
 
-	if ((void *)(udp + UDP_SIZE) > end)
+	if (unlikely((void *)(udp + UDP_SIZE) > end))
 		return UPCALL;
 	length = bpf_ntohs(*(__be16 *)(udp + 4));
-	if (length < UDP_SIZE || p->headers + length > p->ip_bytes)
+	if (unlikely(length < UDP_SIZE || p->headers + length > p->ip_bytes))
 		return UPCALL;
-	p->key.source_port = *(__be16 *)udp;
-	p->key.destination_port = *(__be16 *)(udp + 2);
+	set_ports(p, *(__be16 *)udp, *(__be16 *)(udp + 2));
 	p->headers += UDP_SIZE;
-	p->checksum = p->upper + 6;
-	p->pseudo = BPF_F_PSEUDO_HDR;
-	p->mangled = BPF_F_MARK_MANGLED_0;
 	return NEXT;
 }
 
 // parse_icmp takes echo messages only. Their code is not part of the key, so one that is not 0 goes to the engine.
 static __always_inline outcome parse_icmp(struct packet *p, const __u8 *icmp, void *end, __u8 request, __u8 reply)
 {
-	if ((void *)(icmp + ICMP_SIZE) > end || p->headers + ICMP_SIZE > p->ip_bytes)
+	if ((void *)(icmp + ICMP_SIZE) > end)
 		return UPCALL;
 	if ((icmp[0] != request && icmp[0] != reply) || icmp[1] != 0)
 		return UPCALL;
-	p->key.source_port = *(__be16 *)(icmp + 4);
-	p->key.destination_port = bpf_htons(icmp[0]);
+	set_ports(p, *(__be16 *)(icmp + 4), bpf_htons(icmp[0]));
 	p->headers += ICMP_SIZE;
-	p->checksum = p->upper + 2;
 	return NEXT;
 }
 
 static __always_inline outcome parse_upper(struct packet *p, const __u8 *upper, void *end)
 {
-	switch (p->key.protocol) {
+	switch (p->protocol) {
 	case PROTOCOL_TCP:
 		return parse_tcp(p, upper, end);
 	case PROTOCOL_UDP:
@@ -294,56 +295,85 @@ static __always_inline outcome parse_upper(struct packet *p, const __u8 *upper, 
 	case PROTOCOL_ICMP:
 		return parse_icmp(p, upper, end, ICMP_ECHO_REQUEST, ICMP_ECHO_REPLY);
 	case PROTOCOL_ICMPV6:
-		p->pseudo = BPF_F_PSEUDO_HDR; // RFC 4443, section 2.3; ICMPv4 has none
 		return parse_icmp(p, upper, end, ICMPV6_ECHO_REQUEST, ICMPV6_ECHO_REPLY);
 	}
 	return NEXT;
 }
 
 // measure counts the packet as the wire will: each segment of a GSO packet repeats the headers. The length in the header decides,
-// because a short frame is padded; it may not promise more than the frame holds.
+// because a short frame is padded; it may not promise more than the frame holds, nor less than the headers.
 static __always_inline outcome measure(const struct __sk_buff *skb, struct packet *p)
 {
-	__u32 have = skb->len - ETHERNET_SIZE;
+	__u32 have = skb->len - ETHERNET_SIZE, segment = skb->gso_size;
 
-	if (p->ip_bytes < p->headers || p->ip_bytes > have)
+	if (unlikely(p->ip_bytes < p->headers || p->ip_bytes > have))
 		return UPCALL;
 	p->packets = 1;
-	if (skb->gso_size) {
-		__u32 payload;
-
+	p->bytes = p->largest = p->ip_bytes;
+	if (segment) {
 		// Of other protocols it is not known what each segment repeats: the engine receives the segments. Padding there is none.
-		if ((p->key.protocol != PROTOCOL_TCP && p->key.protocol != PROTOCOL_UDP) || p->ip_bytes != have)
+		if ((p->protocol != PROTOCOL_TCP && p->protocol != PROTOCOL_UDP) || p->ip_bytes != have)
 			return UPCALL;
-		payload = p->ip_bytes - p->headers;
 		// A packet that a guest makes from a virtio header has a size without a number.
-		p->packets = skb->gso_segs ?: (payload + skb->gso_size - 1) / skb->gso_size;
-		if (p->packets == 0)
-			p->packets = 1;
+		p->packets = skb->gso_segs ?: (p->ip_bytes - p->headers + segment - 1) / segment ?: 1;
+		p->bytes += (__u64)(p->packets - 1) * p->headers;
+		p->largest = segment + p->headers;
 	}
-	p->bytes = p->ip_bytes + (__u64)(p->packets - 1) * p->headers;
 	return NEXT;
 }
 
-// parse reads the headers of a frame that has passed the door.
+// measure_frame counts a frame whose headers are not understood as one packet of all that follows its Ethernet header.
+static __always_inline void measure_frame(const struct __sk_buff *skb, struct packet *p)
+{
+	p->packets = skb->gso_segs ?: 1;
+	p->bytes = skb->len - ETHERNET_SIZE;
+}
+
+// parse_ip passes an IP packet through its door and reads its headers. The verifier wants each upper layer at an offset that it
+// knows.
+static __always_inline outcome parse_ip(struct packet *p, const struct ethhdr *eth, void *end)
+{
+	void *ip = (void *)(eth + 1);
+	outcome o;
+
+	if (eth->h_proto == ETHERTYPE_IPV4) {
+		o = door_ipv4(eth, end);
+		if (o == NEXT)
+			o = parse_ipv4(p, ip);
+		if (o == NEXT)
+			o = parse_upper(p, ip + IPV4_SIZE, end);
+	} else {
+		o = door_ipv6(eth, end);
+		if (o == NEXT)
+			o = parse_ipv6(p, ip);
+		if (o == NEXT)
+			o = parse_upper(p, ip + IPV6_SIZE, end);
+	}
+	return o;
+}
+
+// parse drops by name what no VPC carries, finds what the fabric answers itself, and reads the headers of all else.
 static __always_inline outcome parse(struct __sk_buff *skb, const struct attachment *from, struct packet *p)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const struct ethhdr *eth = data;
 	outcome o;
 
-	if ((void *)(eth + 1) > end)
+	if (unlikely((void *)(eth + 1) > end))
 		return REASON_MALFORMED_FRAME;
-	p->key.attachment = from->index;
-	// The verifier wants each upper layer at an offset that it knows.
-	if (eth->h_proto == ETHERTYPE_IPV4) {
-		o = parse_ipv4(p, data + ETHERNET_SIZE, end);
-		if (o == NEXT)
-			o = parse_upper(p, data + ETHERNET_SIZE + IPV4_SIZE, end);
-	} else {
-		o = parse_ipv6(p, data + ETHERNET_SIZE, end);
-		if (o == NEXT)
-			o = parse_upper(p, data + ETHERNET_SIZE + IPV6_SIZE, end);
+	// The kernel has taken the outer tag out of the frame; a second one is still in it.
+	if (unlikely(skb->vlan_present || eth->h_proto == ETHERTYPE_VLAN || eth->h_proto == ETHERTYPE_QINQ))
+		return REASON_VLAN_TAGGED;
+	if (unlikely(!same_mac(eth->h_source, from->guest_mac)))
+		return REASON_SOURCE_MAC_MISMATCH;
+	switch (eth->h_proto) {
+	case ETHERTYPE_IPV4:
+	case ETHERTYPE_IPV6:
+		p->key.ends = (__u64)from->index << 32;
+		o = parse_ip(p, eth, end);
+		return o == NEXT ? measure(skb, p) : o;
+	case ETHERTYPE_ARP:
+		return RESOLVE;
 	}
-	return o == NEXT ? measure(skb, p) : o;
+	return REASON_UNSUPPORTED_ETHERTYPE;
 }

@@ -28,18 +28,14 @@ struct neighbor_key {
 	struct address address;
 };
 
-// flow_key is flow.Key. Ports are in network order; for an ICMP echo message source_port is the identifier and destination_port
-// the type. It fills its 48 bytes without a gap, so that no byte of a key is left to chance, and is read as words by seal.
+// flow_key is flow.Key in whole words, because a processor waits when it reads as one what it has just written in pieces.
+// Addresses are as in struct address.
 struct flow_key {
-	__u32 attachment;
-	__u8 protocol;
-	__u8 family; // 4 or 6
-	__be16 source_port;
-	__be16 destination_port;
-	__u16 zero[3];
-	struct address source;
-	struct address destination;
-} __attribute__((aligned(8)));
+	__u64 ends;    // attachment << 32 | source port << 16 | destination port; of an ICMP echo message the identifier and the type
+	__u64 network; // family (4 or 6) << 8 | protocol
+	__u64 source[2];
+	__u64 destination[2];
+};
 
 enum verdict {
 	VERDICT_DELIVER = 1,
@@ -61,6 +57,9 @@ enum rewrite {
 	REWRITE_DESTINATION_PORT = 8,
 };
 
+// How often the packet is routed stands above them: by so much its TTL falls.
+#define REWRITE_HOPS_SHIFT 8
+
 // domain is one VPC's revision, as an entry remembers it.
 struct domain {
 	__u32 index;
@@ -73,28 +72,36 @@ struct macs {
 	__u8 router[6];
 };
 
-// flow_entry is flow.Entry: the cached decision for one flow. Times are monotonic nanoseconds, and 0 means never.
-//
-// It begins and ends with the seal of its key. The kernel reuses the memory of a deleted element at once, while another processor
-// may still hold a pointer to it; the seals tell a reader that what it copied belongs to the flow that it looked up.
-struct flow_entry {
-	__u64 seal;
-	__u64 expires;
-	__u64 idle[STATES];
-	struct domain domains[2];
+// decision is what becomes of the packets of a flow.
+struct decision {
 	__u32 out; // the veth of the attachment that receives a Deliver
-	__u32 slot;
-	__u16 mtu; // in bytes of IP packet; 0 means no limit
 	__u8 verdict;
 	__u8 reason;
 	__u16 rewrite;
+	struct macs macs;
 	__be16 source_port;
 	__be16 destination_port;
-	struct macs macs;
-	__u16 zero;
 	struct address source;
 	struct address destination;
-	__u64 end_seal;
+};
+
+// flow_entry is flow.Entry: the cached decision for one flow. Times are monotonic nanoseconds. What never comes, or has no limit,
+// is the largest number.
+//
+// An entry is found by a digest of its key, and the key itself is compared. The kernel reuses the memory of a deleted element at
+// once, while another processor may still hold a pointer to it: no two installations have the same number, so that what was read
+// between two equal ones at both ends of an entry is of one piece.
+struct flow_entry {
+	__u64 installation;
+	struct flow_key key;
+	__u64 patience; // the least of the idle limits
+	struct domain domains[2];
+	__u64 expires;
+	__u32 slot;
+	__u32 mtu; // in bytes of IP packet
+	struct decision decision;
+	__u64 idle[STATES];
+	__u64 end;
 };
 
 // counters is flow.Counters: one direction's totals, in a slot.
