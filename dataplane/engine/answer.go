@@ -15,9 +15,12 @@ type Emission struct {
 	Frame []byte // netdev.Headroom bytes, then the packet
 }
 
-// errorInterval is the shortest time, in real time, between two ICMP errors to one attachment (RFC 1812 section 4.3.2.8 wants
-// them limited).
-const errorInterval = time.Millisecond
+// An attachment is sent an ICMP error an errorInterval of real time, and up to errorBurst of them at once: RFC 1812, section 4.3.2.8 wants
+// them limited, and a traceroute or many connections that begin together are no flood.
+const (
+	errorInterval = time.Millisecond
+	errorBurst    = 50
+)
 
 // answer tells the sender of a packet that the walk in e.path has just dropped, where AWS does.
 func (e *Engine) answer(att *fabric.Attachment, b []byte, info *packet.Info) {
@@ -35,10 +38,11 @@ func (e *Engine) answer(att *fabric.Attachment, b []byte, info *packet.Info) {
 
 // mayTell limits how often an attachment is sent ICMP errors.
 func (e *Engine) mayTell(att *fabric.Attachment) bool {
-	if e.now-e.lastError[att.Index] < int64(errorInterval) {
+	told := max(e.told[att.Index], e.now) + int64(errorInterval)
+	if told > e.now+errorBurst*int64(errorInterval) {
 		return false
 	}
-	e.lastError[att.Index] = e.now
+	e.told[att.Index] = told
 	return true
 }
 

@@ -52,7 +52,7 @@ type Engine struct {
 	advanced  time.Duration // lab time that jumped
 	fragments *fragment.Table[datagram]
 	emitted   []Emission
-	lastError map[uint32]int64 // when an attachment was last sent an ICMP error
+	told      map[uint32]int64 // until when an attachment's ICMP errors, one an errorInterval, would have been enough
 	path      fabric.Path
 
 	offloadFailures uint64
@@ -83,7 +83,7 @@ func New(c Config) (*Engine, error) {
 		pairs:     newSlotPairs(len(c.Memory.Slots)),
 		halves:    map[uint32]half{},
 		delivered: map[uint32]Count{},
-		lastError: map[uint32]int64{},
+		told:      map[uint32]int64{},
 		fragments: fragment.New[datagram](fragment.Limits{}),
 	}
 	if e.timeouts = c.Timeouts; e.timeouts == nil {

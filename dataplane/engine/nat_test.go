@@ -319,6 +319,31 @@ func TestTracerouteShowsTheGateway(t *testing.T) {
 }
 
 // TestTooBigIsAnswered: who may not be cut hears what would fit; who may be cut is.
+// Some packets whose TTL is too small at once, as traceroute sends them, are all answered; a flood of them is not.
+func TestErrorsAreLimited(t *testing.T) {
+	b := newBed(t, throughNAT)
+	answers := func(packets int) int {
+		told := 0
+		for port := range uint16(packets) {
+			probe := b.udp("10.0.1.5", 40000+port, "203.0.113.5", 33434)
+			probe[8] = 1
+			fixIPv4Checksum(probe)
+			told += len(b.engine.Handle(b.now, b.Client.Attachment, [][]byte{probe}, []uint32{0}))
+		}
+		return told
+	}
+	if got := answers(errorBurst); got != errorBurst {
+		t.Errorf("%d of %d packets at once are answered", got, errorBurst)
+	}
+	if got := answers(1000); got != 0 {
+		t.Errorf("%d packets of a flood are answered", got)
+	}
+	b.wait(10 * errorInterval)
+	if got := answers(1000); got != 10 {
+		t.Errorf("%d are answered after %v, want 10", got, 10*errorInterval)
+	}
+}
+
 func TestTooBigIsAnswered(t *testing.T) {
 	b := newBed(t, nil)
 	whole := b.udpSized("10.0.0.11", 999, "203.0.113.5", 53, 3000)
