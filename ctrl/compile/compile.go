@@ -221,6 +221,12 @@ func (c *compiler) vpc(v *vpc.VPC) {
 			VPC: out, Name: s.Name, CIDR: s.CIDR, IPv6: s.IPv6, Router4: s.Router4(), Router6: routerLinkLocal, ACL: acls[s.ACL],
 		}
 	}
+	for _, s := range v.Subnets {
+		// The resolver is at home in the subnet that has its address.
+		if resolver := v.Resolver(); s.CIDR.Contains(resolver) {
+			c.neighbor(c.plan.numbers.scopes.of(v.Name+"/"+s.Name), resolver, Router)
+		}
+	}
 	groups := c.securityGroups(v)
 	targets := map[vpc.Target]*fabric.ENI{}
 	for _, i := range v.Instances {

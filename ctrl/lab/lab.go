@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/compile"
@@ -42,12 +43,13 @@ type Lab struct {
 	mu       sync.Mutex // one change at a time
 	plan     *compile.Plan
 	attached map[uint32]bool
-	// unanswered counts, at the latest Mark, each attachment's questions for neighbours that nobody is.
-	unanswered map[uint32]uint64
+	// atDoor counts, at the latest Mark, what was dropped at the door.
+	atDoor map[doorDrop]uint64
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	broken  chan error
+	closing atomic.Bool
 }
 
 // Start builds the lab of a scenario and starts its listeners and programs. If it fails, nothing of the lab is left.
@@ -200,6 +202,9 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	plan := compile.Compile(m, l.plan)
+	if err := l.detachReplaced(plan); err != nil {
+		return err
+	}
 	if err := l.host.Apply(ctx, union(plan.Desired, l.plan.Desired)); err != nil {
 		return err
 	}
@@ -219,6 +224,22 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 	l.plan = plan
 	errs = append(errs, l.guests.update(ctx, m))
 	errs = append(errs, l.host.Expedited(func() error { return l.host.Apply(ctx, plan.Desired) }))
+	return errors.Join(errs...)
+}
+
+// detachReplaced takes out the attachments whose interface a new one takes the place of: the host removes those first.
+func (l *Lab) detachReplaced(plan *compile.Plan) error {
+	type nic struct{ namespace, device string }
+	index := map[nic]uint32{}
+	for _, a := range plan.Desired.Attachments {
+		index[nic{a.Namespace, a.Device}] = a.Index
+	}
+	var errs []error
+	for _, a := range l.plan.Desired.Attachments {
+		if now, ok := index[nic{a.Namespace, a.Device}]; ok && now != a.Index {
+			errs = append(errs, l.detach(a.Index))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -265,6 +286,9 @@ func (l *Lab) Advance(d time.Duration) error {
 func (l *Lab) Broken() <-chan error { return l.broken }
 
 func (l *Lab) fail(_ uint32, err error) {
+	if l.closing.Load() {
+		return // its devices are meant to go
+	}
 	select {
 	case l.broken <- err:
 	default:
@@ -312,6 +336,7 @@ func (l *Lab) runSweeps(ctx context.Context) {
 // Close takes the lab down: its programs, its devices, its namespaces, its state. It may be called more than once, and on a lab that
 // was only half built.
 func (l *Lab) Close() error {
+	l.closing.Store(true)
 	if l.stop != nil {
 		l.stop()
 	}

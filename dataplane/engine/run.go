@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/vpclab/vpclab/dataplane/flow"
@@ -88,11 +87,18 @@ func (s *Switch) runReader(attachment uint32, d netdev.Device) {
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, os.ErrClosed) {
+		// A device that was unplugged ends in silence; one that closes by itself would leave its guest deaf.
+		if s.plugged(attachment, d) {
 			s.failed(attachment, fmt.Errorf("read attachment %d: %w", attachment, err))
 		}
 		return
 	}
+}
+
+func (s *Switch) plugged(attachment uint32, d netdev.Device) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.devices[attachment] == d
 }
 
 // forward waits for a batch, has it decided, and writes each packet to where it goes.
