@@ -4,11 +4,14 @@ package scenarios
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/lab"
@@ -81,6 +84,34 @@ func run(t *testing.T, file string, offload bool) {
 	for _, step := range s.Steps {
 		runStep(ctx, t, l, runner, step)
 	}
+	runner.Close()
+	balance(t, l)
+}
+
+// balance checks that every packet that a guest sent was delivered, dropped for a reason, answered by the fabric, or is a fragment that
+// still waits. What is on its way yet is waited for.
+func balance(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	var wrong string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		stats, err := l.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, found := uint64(0), uint64(stats.Held)
+		for attachment, n := range stats.Sent {
+			sent += n
+			found += stats.Delivered[attachment].Packets + stats.Answered[attachment]
+			for _, c := range stats.Dropped[attachment] {
+				found += c.Packets
+			}
+		}
+		if sent == found {
+			return
+		}
+		wrong = fmt.Sprintf("guests sent %d packets, %d are accounted for: %+v", sent, found, stats)
+	}
+	t.Error(wrong)
 }
 
 // rename gives the lab another name: one of the file's own may be running on this machine.
