@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,13 +64,16 @@ func files(t *testing.T) []string {
 	return found
 }
 
+// labs numbers the labs of this run.
+var labs atomic.Int64
+
 func run(t *testing.T, file string, offload bool) {
 	ctx := t.Context()
 	s, err := scenario.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rename(s, "test-"+s.Name[:min(len(s.Name), 20)]+map[bool]string{true: "-on", false: "-off"}[offload])
+	rename(s, fmt.Sprintf("test-%d-%d", os.Getpid(), labs.Add(1)))
 	l, err := lab.Start(ctx, s, lab.Options{Offload: offload})
 	if err != nil {
 		t.Fatal(err)
@@ -79,42 +83,56 @@ func run(t *testing.T, file string, offload bool) {
 			t.Error(err)
 		}
 	}()
+	before, _ := unaccounted(t, l)
 	runner := check.NewRunner(l)
 	defer runner.Close()
 	for _, step := range s.Steps {
 		runStep(ctx, t, l, runner, step)
 	}
 	runner.Close()
-	balance(t, l)
+	balance(t, l, before)
 }
 
-// balance checks that every packet that a guest sent was delivered, dropped for a reason, answered by the fabric, or is a fragment that
-// still waits. What is on its way yet is waited for.
-func balance(t *testing.T, l *lab.Lab) {
+// unaccounted is how many frames each guest interface sent that are neither delivered, dropped for a reason, nor answered by the fabric.
+func unaccounted(t *testing.T, l *lab.Lab) (by map[uint32]uint64, held int) {
+	t.Helper()
+	stats, err := l.Stats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	by = map[uint32]uint64{}
+	for attachment, n := range stats.Sent {
+		n -= stats.Delivered[attachment].Packets + stats.Answered[attachment]
+		for _, c := range stats.Dropped[attachment] {
+			n -= c.Packets
+		}
+		by[attachment] = n
+	}
+	return by, stats.Held
+}
+
+// balance checks that every packet sent since the lab came up is accounted for, or is a fragment that still waits. What is on its way yet
+// is waited for. Before, interfaces said a word or two to a door that was not there.
+func balance(t *testing.T, l *lab.Lab, before map[uint32]uint64) {
 	t.Helper()
 	var wrong string
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
-		stats, err := l.Stats()
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent, found := uint64(0), uint64(stats.Held)
-		for attachment, n := range stats.Sent {
-			sent += n
-			found += stats.Delivered[attachment].Packets + stats.Answered[attachment]
-			for _, c := range stats.Dropped[attachment] {
-				found += c.Packets
+		now, held := unaccounted(t, l)
+		missing := 0
+		for attachment, n := range now {
+			if was, ok := before[attachment]; ok {
+				missing += int(n - was)
 			}
 		}
-		if sent == found {
+		if missing == held {
 			return
 		}
-		wrong = fmt.Sprintf("guests sent %d packets, %d are accounted for: %+v", sent, found, stats)
+		wrong = fmt.Sprintf("%d packets are not accounted for, %d fragments are held; before the first step %v, now %v", missing, held, before, now)
 	}
 	t.Error(wrong)
 }
 
-// rename gives the lab another name: one of the file's own may be running on this machine.
+// rename gives the lab a name that no other run on this machine has.
 func rename(s *scenario.Scenario, name string) {
 	s.Name, s.Model.Name = name, name
 	for _, step := range s.Steps {

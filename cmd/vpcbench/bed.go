@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/vpclab/vpclab/cmd/vpcbench/internal/load"
 	"github.com/vpclab/vpclab/ctrl/hostnet/baseline"
@@ -22,11 +21,12 @@ const (
 	kernel    = "kernel"
 	vpclab    = "vpclab"
 	vpclabOff = "vpclab-off"
+	vpclabNAT = "vpclab-nat"
 )
 
-var bedNames = []string{vpclab, vpclabOff, kernel, veth}
+var bedNames = []string{vpclab, vpclabOff, vpclabNAT, kernel, veth}
 
-// openBeds builds beds by name. Its labs are called lab, and lab-off without offload.
+// openBeds builds beds by name. Its labs are called lab and the bed's suffix.
 func openBeds(lab string) opener {
 	return func(ctx context.Context, name string) (Bed, error) {
 		switch name {
@@ -34,12 +34,8 @@ func openBeds(lab string) opener {
 			return orNil(baseline.NewVeth())
 		case kernel:
 			return orNil(baseline.NewKernel(load.Port))
-		case vpclab:
-			return NewLab(ctx, lab, true)
-		case vpclabOff:
-			return NewLab(ctx, lab+"-off", false)
 		}
-		return nil, fmt.Errorf("no bed %q", name)
+		return NewLab(ctx, name, lab)
 	}
 }
 

@@ -97,8 +97,8 @@ func command(open opener) *cobra.Command {
 	f.StringVar(&o.json, "json", "",
 		"write the report, with every single run, to this file; - for standard output, with the table on standard error")
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
-	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-off/veth"},
-		"beds to compare, as subject/base; beds are "+strings.Join(bedNames, ", "))
+	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth"},
+		"beds to compare, as subject/base")
 	return cmd
 }
 
@@ -110,6 +110,7 @@ func help() string {
 A bed is a network with a client and a server:
   vpclab      two subnets of a VPC in a running lab; eBPF forwards
   vpclab-off  the same with --offload=off; the engine forwards every packet
+  vpclab-nat  a NAT gateway between the subnets; eBPF forwards
   kernel      a router namespace between them: kernel forwarding, with an nftables filter if nft is installed
   veth        one bare veth pair: the most that any network of namespaces can reach
 

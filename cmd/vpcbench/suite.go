@@ -28,6 +28,9 @@ var targets = []target{
 	{"tcp", versus{vpclab, veth}, 0.9},
 	{"rr", versus{vpclab, veth}, 0.9},
 	{"tcp", versus{vpclabOff, veth}, 0.35},
+	{"tcp", versus{vpclabNAT, veth}, 0.85},
+	{"rr", versus{vpclabNAT, veth}, 0.85},
+	{"pps", versus{vpclabNAT, veth}, 0.85},
 }
 
 // The least effort with which a target is judged: 15 pairs of 2 s.

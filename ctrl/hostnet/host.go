@@ -191,27 +191,37 @@ func (h *Host) InGuest(namespace string, f func() error) error {
 	return InNamespace(g.ns, f)
 }
 
-// TxDropped reads how many packets each attachment's TUN refused since it was made, because the engine did not read them in time.
-func (h *Host) TxDropped() (map[uint32]uint64, error) {
-	dropped := map[uint32]uint64{}
+// Traffic is what the kernel counted at an attachment since it was made.
+type Traffic struct {
+	Sent    uint64 // frames that the guest sent, at eN; one that is to be segmented counts once
+	Dropped uint64 // packets that tN's queue refused, because the engine did not read them in time
+}
+
+// Traffic reads each attachment's counts.
+func (h *Host) Traffic() (map[uint32]Traffic, error) {
+	all := map[uint32]Traffic{}
 	err := h.inFabric(func(nh *netlink.Handle) error {
 		links, err := observeFabric(nh, aliasOf(h.lab))
 		if err != nil {
 			return err
 		}
+		statistics := func(name string) netlink.LinkStatistics {
+			if l, ok := links[name]; ok && l.Attrs().Statistics != nil {
+				return *l.Attrs().Statistics
+			}
+			return netlink.LinkStatistics{}
+		}
 		h.mu.RLock()
 		defer h.mu.RUnlock()
 		for index := range h.attached {
-			if l, ok := links[tunName(index)]; ok && l.Attrs().Statistics != nil {
-				dropped[index] = l.Attrs().Statistics.TxDropped
-			}
+			all[index] = Traffic{Sent: statistics(vethName(index)).RxPackets, Dropped: statistics(tunName(index)).TxDropped}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read queue drops: %w", err)
+		return nil, fmt.Errorf("read traffic: %w", err)
 	}
-	return dropped, nil
+	return all, nil
 }
 
 func (h *Host) inFabric(f func(*netlink.Handle) error) error {

@@ -839,12 +839,12 @@ func TestQueueDropsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dropped, err := h.TxDropped()
+	traffic, err := h.Traffic()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dropped[1] != extra || dropped[2] != 0 {
-		t.Errorf("dropped %v, want %d by attachment 1", dropped, extra)
+	if traffic[1].Dropped != extra || traffic[2].Dropped != 0 {
+		t.Errorf("traffic %+v, want %d dropped by attachment 1", traffic, extra)
 	}
 }
 

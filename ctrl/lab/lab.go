@@ -297,12 +297,20 @@ func (l *Lab) fail(_ uint32, err error) {
 
 // Stats reads the engine's totals and each attachment's drops, those of full queues included.
 func (l *Lab) Stats() (Stats, error) {
-	err := l.countQueueDrops()
-	s := Stats{Stats: l.engine.Stats(), Dropped: map[uint32]map[flow.Reason]flow.DropCounter{}}
+	traffic, err := l.host.Traffic()
+	l.countQueueDrops(traffic)
+	s := Stats{
+		Stats:    l.engine.Stats(),
+		Sent:     map[uint32]uint64{},
+		Answered: map[uint32]uint64{},
+		Dropped:  map[uint32]map[flow.Reason]flow.DropCounter{},
+	}
 	mem := l.fast.Memory()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for attachment := range l.attached {
+		s.Sent[attachment] = traffic[attachment].Sent
+		s.Answered[attachment] = mem.Drop(attachment, flow.None).Read().Packets
 		reasons := map[flow.Reason]flow.DropCounter{}
 		for _, info := range flow.Reasons() {
 			if c := mem.Drop(attachment, info.Reason).Read(); c.Packets > 0 && info.Reason != flow.None {
@@ -317,7 +325,9 @@ func (l *Lab) Stats() (Stats, error) {
 // Stats are a lab's totals by the attachment that sent.
 type Stats struct {
 	engine.Stats
-	Dropped map[uint32]map[flow.Reason]flow.DropCounter
+	Sent     map[uint32]uint64 // frames that guests sent; one that is to be segmented counts once
+	Answered map[uint32]uint64 // frames that the fabric answered or took in itself: ARP, neighbour discovery
+	Dropped  map[uint32]map[flow.Reason]flow.DropCounter
 }
 
 func (l *Lab) runSweeps(ctx context.Context) {

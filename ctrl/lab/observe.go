@@ -6,6 +6,7 @@ import (
 
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/compile"
+	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
@@ -100,15 +101,10 @@ func (l *Lab) Delivered(mark uint64, conn flow.Tuple) bool {
 }
 
 // countQueueDrops takes over what the kernel dropped in front of the engine. It keeps no bytes of them.
-func (l *Lab) countQueueDrops() error {
-	dropped, err := l.host.TxDropped()
-	if err != nil {
-		return err
-	}
+func (l *Lab) countQueueDrops(traffic map[uint32]hostnet.Traffic) {
 	mem := l.fast.Memory()
-	for attachment, packets := range dropped {
+	for attachment, t := range traffic {
 		c := mem.Drop(attachment, flow.UpcallQueueFull)
-		c.Add(packets-c.Read().Packets, 0)
+		c.Add(t.Dropped-c.Read().Packets, 0)
 	}
-	return nil
 }

@@ -133,6 +133,7 @@ func (e *Engine) ended(r *record) bool {
 type Stats struct {
 	Flows, Tracks   int
 	Delivered       map[uint32]Count // by the attachment that sent
+	Held            int              // fragments that wait for their first one
 	OffloadFailures uint64
 }
 
@@ -141,6 +142,7 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := Stats{Flows: len(e.flows), Tracks: len(e.tracks), Delivered: map[uint32]Count{}, OffloadFailures: e.offloadFailures}
+	s.Held, _ = e.fragments.Held()
 	add := func(sender uint32, c Count) {
 		t := s.Delivered[sender]
 		s.Delivered[sender] = Count{t.Packets + c.Packets, t.Bytes + c.Bytes}
