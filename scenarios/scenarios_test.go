@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -93,43 +94,50 @@ func run(t *testing.T, file string, offload bool) {
 	balance(t, l, before)
 }
 
-// unaccounted is how many frames each guest interface sent that are neither delivered, dropped for a reason, nor answered by the fabric.
+// unaccounted is how many frames each guest interface sent that are neither delivered, dropped for a reason, nor answered by the fabric. The
+// counts are read one after another, so it waits until nothing moved for a while.
 func unaccounted(t *testing.T, l *lab.Lab) (by map[uint32]uint64, held int) {
 	t.Helper()
-	stats, err := l.Stats()
-	if err != nil {
-		t.Fatal(err)
+	const quiet = 20 * time.Millisecond
+	var last lab.Stats
+	since := time.Now()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		stats, err := l.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(stats, last) {
+			last, since = stats, time.Now()
+		}
+		if time.Since(since) > quiet {
+			break
+		}
 	}
 	by = map[uint32]uint64{}
-	for attachment, n := range stats.Sent {
-		n -= stats.Delivered[attachment].Packets + stats.Answered[attachment]
-		for _, c := range stats.Dropped[attachment] {
+	for attachment, n := range last.Sent {
+		n -= last.Delivered[attachment].Packets + last.Answered[attachment]
+		for _, c := range last.Dropped[attachment] {
 			n -= c.Packets
 		}
 		by[attachment] = n
 	}
-	return by, stats.Held
+	return by, last.Held
 }
 
-// balance checks that every packet sent since the lab came up is accounted for, or is a fragment that still waits. What is on its way yet
-// is waited for. Before, interfaces said a word or two to a door that was not there.
+// balance checks that every packet sent since the lab came up is accounted for, or is a fragment that still waits. Before, interfaces
+// said a word or two to a door that was not there.
 func balance(t *testing.T, l *lab.Lab, before map[uint32]uint64) {
 	t.Helper()
-	var wrong string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
-		now, held := unaccounted(t, l)
-		missing := 0
-		for attachment, n := range now {
-			if was, ok := before[attachment]; ok {
-				missing += int(n - was)
-			}
+	now, held := unaccounted(t, l)
+	missing := 0
+	for attachment, n := range now {
+		if was, ok := before[attachment]; ok {
+			missing += int(n - was)
 		}
-		if missing == held {
-			return
-		}
-		wrong = fmt.Sprintf("%d packets are not accounted for, %d fragments are held; before the first step %v, now %v", missing, held, before, now)
 	}
-	t.Error(wrong)
+	if missing != held {
+		t.Errorf("%d packets are not accounted for, %d fragments are held; before the first step %v, now %v", missing, held, before, now)
+	}
 }
 
 // rename gives the lab a name that no other run on this machine has.
