@@ -32,18 +32,16 @@ func formatAnswer(token string, source, local netip.AddrPort) string {
 	return fmt.Sprintf("%s %s %d %s %d\n", token, source.Addr(), source.Port(), local.Addr(), local.Port())
 }
 
-// parseAnswer reports false if the line is not one of our listeners' answer to token.
-func parseAnswer(line, token string) (source, local netip.AddrPort, ok bool) {
+// parseAnswer is the source address that one of our listeners saw; false if the line is not its answer to token.
+func parseAnswer(line, token string) (source netip.AddrPort, ok bool) {
 	f := strings.Fields(line)
 	if len(f) != 5 || f[0] != token {
-		return source, local, false
+		return source, false
 	}
-	source, ok = parseEnd(f[1], f[2])
-	if !ok {
-		return source, local, false
+	if _, ok = parseEnd(f[3], f[4]); !ok {
+		return source, false
 	}
-	local, ok = parseEnd(f[3], f[4])
-	return source, local, ok
+	return parseEnd(f[1], f[2])
 }
 
 func parseEnd(addr, port string) (netip.AddrPort, bool) {
@@ -95,7 +93,7 @@ func (s *socket) readReply(token string) (reply, error) {
 		}
 		line, _, whole := bytes.Cut(got, []byte("\n"))
 		if whole || s.proto == flow.UDP || n == 0 {
-			source, _, ours := parseAnswer(string(line), token)
+			source, ours := parseAnswer(string(line), token)
 			return reply{ours: ours, source: source, closed: len(got) == 0 && s.proto == flow.TCP}, nil
 		}
 		if !slices.ContainsFunc(append(s.abandoned, token), func(token string) bool { return mayBecomeAnswer(got, token) }) {
@@ -109,7 +107,7 @@ func (s *socket) withoutLate(got []byte) []byte {
 	for {
 		line, rest, whole := bytes.Cut(got, []byte("\n"))
 		late := func(token string) bool {
-			_, _, ok := parseAnswer(string(line), token)
+			_, ok := parseAnswer(string(line), token)
 			return ok
 		}
 		if !whole || !slices.ContainsFunc(s.abandoned, late) {

@@ -107,13 +107,13 @@ type Piece struct{ From, To int }
 
 // Cut returns the fragments of a packet with length bytes of IP payload, in the order in which they are sent, or nil if it is sent as
 // it is. The header of a piece says that more fragments follow unless the piece ends where the payload does.
-func (p *Packet) Cut(length int) []Piece {
-	if p.FragmentSize == 0 {
-		return p.Pieces
+func (out *Packet) Cut(length int) []Piece {
+	if out.FragmentSize == 0 {
+		return out.Pieces
 	}
 	var pieces []Piece
-	for at := 0; at < length; at += p.FragmentSize {
-		pieces = append(pieces, Piece{at, min(at+p.FragmentSize, length)})
+	for at := 0; at < length; at += out.FragmentSize {
+		pieces = append(pieces, Piece{at, min(at+out.FragmentSize, length)})
 	}
 	return pieces
 }
