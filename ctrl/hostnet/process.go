@@ -197,6 +197,9 @@ type owner struct {
 }
 
 func self() (owner, error) {
+	if err := ownProc("/proc", os.Getpid()); err != nil {
+		return owner{}, err
+	}
 	st, err := readStat(os.Getpid())
 	if err != nil {
 		return owner{}, err
@@ -206,6 +209,19 @@ func self() (owner, error) {
 		return owner{}, err
 	}
 	return owner{os.Getpid(), st.start, boot, userName(), strings.Join(os.Args, " ")}, nil
+}
+
+// ownProc refuses a /proc of another PID namespace: there our number is somebody else's, whom `down` would take for the lab's owner.
+func ownProc(proc string, pid int) error {
+	seen, err := os.Readlink(filepath.Join(proc, "self"))
+	if err != nil {
+		return fmt.Errorf("find this process in %s: %w", proc, err)
+	}
+	if seen != strconv.Itoa(pid) {
+		return fmt.Errorf("%s belongs to another PID namespace: this process is %q there and %d here; mount a /proc of its own (unshare --mount-proc)",
+			proc, seen, pid)
+	}
+	return nil
 }
 
 func bootID() (string, error) {

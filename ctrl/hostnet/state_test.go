@@ -159,3 +159,17 @@ func TestManifestTellsWhatTheLabIsMadeOf(t *testing.T) {
 		t.Errorf("the index file is %q, %v", index, err)
 	}
 }
+
+func TestForeignProcIsRefused(t *testing.T) {
+	proc := t.TempDir()
+	if err := os.Symlink("4711", filepath.Join(proc, "self")); err != nil {
+		t.Fatal(err)
+	}
+	if err := ownProc(proc, 4711); err != nil {
+		t.Errorf("our own: %v", err)
+	}
+	err := ownProc(proc, 1)
+	if err == nil || !strings.Contains(err.Error(), `another PID namespace: this process is "4711" there and 1 here`) {
+		t.Errorf("another's: %v", err)
+	}
+}
