@@ -90,6 +90,7 @@ func (e *Engine) emitFrom(frame []byte, walk func(fabric.Packet), owner uint32) 
 		p.Error, p.Quoted = true, quoted.Tuple
 	}
 	walk(p)
+	e.remember(owner, nil, &p)
 	if e.path.Verdict == flow.Drop {
 		e.journal.add(e.now, flow.Key{Attachment: owner, Tuple: conversation(&p)}, &e.path)
 		return

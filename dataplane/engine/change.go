@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
@@ -14,6 +15,7 @@ func (e *Engine) SetNetwork(now int64, net *fabric.Network) error {
 	defer e.mu.Unlock()
 	e.now = now
 	e.net = net
+	e.reviewUntracked()
 	var forward, answers []*record
 	for _, r := range e.records.members {
 		switch {
@@ -28,7 +30,7 @@ func (e *Engine) SetNetwork(now int64, net *fabric.Network) error {
 		e.review(r)
 	}
 	for _, t := range append([]*track(nil), e.tracking.members...) {
-		if e.attachment(t.key.attachment) == nil {
+		if !e.exists(t.key.attachment) {
 			e.untrack(t)
 		}
 	}
@@ -40,6 +42,30 @@ func (e *Engine) SetTimeouts(timeouts func(protocol uint8) flow.Timeouts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.timeouts = timeouts
+}
+
+// reviewUntracked tracks the connections that the new rules no longer leave untracked: they are judged by their first packet.
+func (e *Engine) reviewUntracked() {
+	for _, t := range e.tracking.members {
+		at := e.attachment(t.key.attachment)
+		if t.tracked || at == nil || at.ENI == nil {
+			continue
+		}
+		var sender *fabric.ENI
+		if from := e.attachment(t.sender); from != nil {
+			sender = from.ENI
+		}
+		p := t.key.packet(t.origin)
+		t.tracked = e.net.Tracks(at.ENI, t.origin, &p, sender)
+	}
+}
+
+// exists reports whether the network still has an interface, or an egress-only gateway, that remembers connections. The latter has an index
+// and no attachment.
+func (e *Engine) exists(attachment uint32) bool {
+	return e.attachment(attachment) != nil || slices.ContainsFunc(e.net.VPCs, func(v *fabric.VPC) bool {
+		return v != nil && v.EgressOnly != nil && v.EgressOnly.Attachment == attachment
+	})
 }
 
 // review walks a live flow again after a change. A flow that is refused now keeps no decision: its next packet is walked, and told.
@@ -54,9 +80,7 @@ func (e *Engine) review(r *record) {
 	}
 	held := r.installed != 0
 	p := r.packet()
-	e.net.Walk(p, from, e, &e.path)
-	e.nat.keepFresh(e.path.Verdict == flow.Deliver)
-	if e.path.Verdict != flow.Deliver {
+	if e.over(r) || !e.rehearse(from, &p) {
 		e.evict(r)
 		r.entry.Domains = [2]flow.Domain{}
 		return

@@ -54,6 +54,8 @@ type Engine struct {
 	emitted   []Emission
 	told      map[uint32]int64 // until when an attachment's ICMP errors, one an errorInterval, would have been enough
 	path      fabric.Path
+	asked     asked                  // by the walk in progress, last
+	waiting   map[trackKey][]*record // refusals that a new connection at a place may end
 
 	offloadFailures uint64
 }
@@ -82,6 +84,7 @@ func New(c Config) (*Engine, error) {
 		nat:       newTranslations(),
 		pairs:     newSlotPairs(len(c.Memory.Slots)),
 		halves:    map[uint32]half{},
+		waiting:   map[trackKey][]*record{},
 		delivered: map[uint32]Count{},
 		told:      map[uint32]int64{},
 		fragments: fragment.New[datagram](fragment.Limits{}),
@@ -133,7 +136,7 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		e.answer(att, b, &info)
 		return 0
 	}
-	if r.entry.Verdict == flow.Deliver && (info.Length > int(r.entry.MTU) && !mayFragment(&info) || info.TTL <= r.entry.Rewrite.Hops) {
+	if info.Length > int(r.entry.MTU) && !mayFragment(&info) || info.TTL <= r.entry.Rewrite.Hops {
 		return e.decideOnce(att, b, &info, nil)
 	}
 	out := e.apply(r, b, &info)
@@ -196,6 +199,11 @@ func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
 	if r != nil && e.current(r) {
 		return r
 	}
+	if r != nil && e.over(r) {
+		// The next connection's state does not follow from what this one counted.
+		e.forgetPair(r)
+		r = nil
+	}
 	p := walked(info)
 	e.net.Walk(p, att, e, &e.path)
 	return e.settle(r, key, &p)
@@ -217,20 +225,25 @@ func walked(info *packet.Info) fabric.Packet {
 // current reports whether a record's decision holds: its VPCs are as they were, and every interface that tracks it still does.
 func (e *Engine) current(r *record) bool {
 	switch {
-	case r.entry.Verdict == 0 || !e.upToDate(r.entry.Domains):
+	case r.entry.Verdict == 0 || !e.upToDate(r.entry.Domains), r.entry.Verdict == flow.Drop && e.now >= r.entry.Expires:
 		return false
-	case r.entry.Verdict == flow.Drop:
-		return e.now < r.entry.Expires
 	case e.now-r.checked < int64(recheck):
 		return true
-	}
-	for _, t := range r.tracks {
-		if !e.alive(t) {
-			return false
-		}
+	case e.over(r):
+		return false
 	}
 	r.checked = e.now
 	return true
+}
+
+// over reports whether the flow's connection has ended at an interface that remembered it.
+func (e *Engine) over(r *record) bool {
+	for _, t := range r.tracks {
+		if !e.alive(t) {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) upToDate(domains [2]flow.Domain) bool {
@@ -248,20 +261,26 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 	if path.Verdict == flow.Drop {
 		e.journal.add(e.now, key, path)
 	}
-	if r != nil && r.entry.Verdict != 0 && (r.entry.Verdict != path.Verdict || r.entry.Reason != path.Reason) {
+	keep := e.worthKeeping(path, p)
+	if r != nil && e.counted(r) && e.beginsSomewhere() {
+		// What a place does not know yet must not count there.
+		e.forgetPair(r)
+		r = nil
+	}
+	if r != nil && (!keep || r.entry.Verdict != 0 && (r.entry.Verdict != path.Verdict || r.entry.Reason != path.Reason)) {
 		e.forget(r)
 		r = nil
 	}
-	if r == nil && e.worthKeeping(path) {
+	if r == nil && keep {
 		r, _ = e.newRecord(key, e.now)
 	}
-	e.nat.keepFresh(r != nil && path.Verdict == flow.Deliver)
+	e.keepFresh(r != nil && path.Verdict == flow.Deliver)
 	if r == nil {
 		if path.Verdict == flow.Deliver {
 			path.Verdict, path.Reason = flow.Drop, flow.FlowTableFull
 			e.journal.add(e.now, key, path)
 		} else {
-			e.remember(nil, p)
+			e.remember(key.Attachment, nil, p)
 		}
 		e.countDrop(key.Attachment, path.Reason, p.Length)
 		return nil
@@ -269,15 +288,20 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 	e.decideRecord(r, p)
 	if path.Verdict == flow.Deliver {
 		e.predict(r)
+	} else {
+		e.wait(r)
 	}
 	return r
 }
 
 // worthKeeping reports whether a flow gets a record. Refusals do not when room is scarce, so that a flood of them does not keep wanted
 // connections out, nor when they depend on the one packet or are answered.
-func (e *Engine) worthKeeping(path *fabric.Path) bool {
+func (e *Engine) worthKeeping(path *fabric.Path, p *fabric.Packet) bool {
 	if path.Verdict == flow.Drop {
-		return path.Reason != flow.MTUExceeded && path.Reason != flow.TTLExpired && path.Reason != flow.NATIdle && !e.pairs.scarce()
+		// The refusal of a SYN that begins another connection says nothing of what follows in the old one, nor that of a SYN for which a
+		// NAT gateway had already begun a translation.
+		once := e.asked.replaced || p.Tuple.Protocol == flow.TCP && len(e.nat.fresh) > 0
+		return path.Reason != flow.MTUExceeded && path.Reason != flow.TTLExpired && path.Reason != flow.NATIdle && !once && !e.pairs.scarce()
 	}
 	return len(e.tracks)+len(path.Taps()) <= len(e.mem.Slots)
 }
@@ -293,7 +317,10 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
 		Domains: path.Domains, Rewrite: path.Rewrite,
 	}
-	e.remember(r, p)
+	e.remember(r.key.Attachment, r, p)
+	if r.peer != nil && r.peer.installed != 0 && !e.tellsAll(r.peer) {
+		e.evict(r.peer)
+	}
 	if path.Verdict == flow.Drop {
 		r.entry.Expires = e.now + int64(dropTTL)
 		return
@@ -324,15 +351,41 @@ func (e *Engine) predict(r *record) {
 		return
 	}
 	reply := e.expect(r, out.Index, e.now)
-	if reply == nil || reply.entry.Verdict != 0 && e.current(reply) {
+	if reply == nil || e.over(reply) || reply.entry.Verdict != 0 && e.current(reply) {
 		return
 	}
 	p := reply.packet()
-	e.net.Walk(p, out, e, &e.path)
-	e.nat.keepFresh(e.path.Verdict == flow.Deliver)
-	if e.path.Verdict == flow.Deliver {
+	if e.rehearse(out, &p) {
 		e.decideRecord(reply, &p)
 	}
+}
+
+// rehearse walks a packet that nobody has sent, and reports whether it would be delivered as part of what is known already: what begins
+// only with a real packet (a connection at some interface, a translation) does not begin here.
+func (e *Engine) rehearse(from *fabric.Attachment, p *fabric.Packet) bool {
+	e.net.Walk(*p, from, e, &e.path)
+	begins := len(e.nat.fresh) > 0 || e.beginsSomewhere()
+	e.keepFresh(false)
+	return !begins && e.path.Verdict == flow.Deliver
+}
+
+// beginsSomewhere reports whether the walk in e.path begins a connection at a place that does not know it.
+func (e *Engine) beginsSomewhere() bool {
+	for i := range e.path.Taps() {
+		tap := &e.path.Taps()[i]
+		if tap.Note == fabric.NothingNew {
+			continue
+		}
+		if t := e.tracks[trackKeyOf(tap.ENI, tap.Direction, tap.Tuple)]; t == nil || !e.alive(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// counted reports whether the flow's pair of slots has counted anything.
+func (e *Engine) counted(r *record) bool {
+	return e.mem.Slots[r.slot].Read().Packets+e.mem.Slots[r.slot^1].Read().Packets > 0
 }
 
 // offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered.
@@ -349,6 +402,10 @@ func (e *Engine) offloadPair(r *record, info *packet.Info) {
 }
 
 func (e *Engine) install(r *record) {
+	if !e.tellsAll(r) {
+		e.evict(r)
+		return
+	}
 	if r.installed != 0 && e.now-r.installed < int64(reinstall) {
 		return
 	}
@@ -357,6 +414,33 @@ func (e *Engine) install(r *record) {
 		return
 	}
 	r.installed = e.now
+}
+
+// tellsAll reports whether a connection's state follows from the flow's pair of slots, which is all that the fast path looks at: every place that
+// remembers the connection has seen both directions, and nothing of it that is not counted there.
+func (e *Engine) tellsAll(r *record) bool {
+	both := r.peer != nil && (r.peer.entry.Verdict == flow.Deliver || e.mem.Slots[r.peer.slot].Read().Packets != 0)
+	for _, t := range r.tracks {
+		seen := 0
+		for d := range t.flows {
+			here := flow.Counters{}
+			for _, other := range t.flows[d] {
+				if other != r && other != r.peer {
+					return false
+				}
+				here = merge(here, e.mem.Slots[other.slot].Read())
+				seen++
+			}
+			past := t.past[d]
+			if past.Flags&^here.Flags != 0 || past.Packets != 0 && here.Packets < 2 {
+				return false
+			}
+		}
+		if both && seen < 2 {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *Engine) evict(r *record) {
@@ -395,9 +479,9 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 		p.Error, p.Quoted = true, quoted.Tuple
 	}
 	e.net.Walk(p, att, e, &e.path)
-	e.nat.keepFresh(false)
+	e.keepFresh(e.path.Verdict == flow.Deliver)
+	e.remember(att.Index, nil, &p)
 	if e.path.Verdict == flow.Drop {
-		e.remember(nil, &p)
 		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: conversation(&p)}, &e.path)
 		e.countDrop(att.Index, e.path.Reason, info.Length)
 		e.answer(att, b, info)
@@ -409,6 +493,10 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 		return e.changeFamily(att.Index, e.path.Out, b, info, packet.Translation{Rewrite: e.path.Rewrite, Quote: e.path.Quote, ID: uint16(e.now)})
 	}
 	e.rewrite(b, info, quoted, &e.path)
+	if info.Length > int(e.path.MTU) {
+		e.emitFragments(e.path.Out, b, info, int(e.path.MTU))
+		return 0
+	}
 	return e.path.Out
 }
 

@@ -48,7 +48,7 @@ func (e *Engine) refusedFragment(att *fabric.Attachment, info *packet.Info) flow
 	p := walked(info)
 	p.Fragment = true
 	e.net.Walk(p, att, e, &e.path)
-	e.nat.keepFresh(false)
+	e.keepFresh(false)
 	if e.path.Reason == flow.NATFragment {
 		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: info.Tuple}, &e.path)
 		return flow.NATFragment

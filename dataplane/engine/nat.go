@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
@@ -94,14 +95,15 @@ func (e *Engine) Translate(gateway *fabric.ENI, p *fabric.Packet) (netip.AddrPor
 	}
 	key := trackKeyOf(gateway, fabric.Ingress, p.Tuple)
 	if tr := e.nat.inside[key]; tr != nil && e.translates(tr) {
-		t := e.tracks[key]
-		if t == nil || !e.begins(t, fabric.Ingress, p) {
+		if t := e.tracks[key]; t == nil || !e.begins(t, p) {
 			return tr.outside, flow.None
 		}
-		e.untrack(t)
 	}
 	if p.Tuple.Protocol == flow.TCP && p.TCPFlags&(flow.SYN|flow.ACK) != flow.SYN || isICMP(p.Tuple.Protocol) && isAnswer(p.Tuple) {
 		return netip.AddrPort{}, flow.NATIdle
+	}
+	if t := e.tracks[key]; t != nil {
+		e.untrack(t) // with it ends the translation before this one
 	}
 	tr := e.nat.begin(gateway, key, p.Tuple)
 	if tr == nil {
@@ -162,22 +164,37 @@ func (n *translations) end(key trackKey) {
 }
 
 // keepFresh says what becomes of the translations that the last walk began.
-func (n *translations) keepFresh(keep bool) {
-	if !keep {
-		for _, tr := range n.fresh {
-			n.end(tr.key)
+func (e *Engine) keepFresh(keep bool) {
+	for _, tr := range e.nat.fresh {
+		if keep {
+			e.wake(tr.outsideKey())
+		} else {
+			e.nat.end(tr.key)
 		}
 	}
-	n.fresh = n.fresh[:0]
+	e.nat.fresh = e.nat.fresh[:0]
+}
+
+// outsideKey is the connection as the gateway's outside would know it.
+func (tr *translation) outsideKey() trackKey {
+	k := trackKey{
+		attachment: tr.pool.gateway, protocol: tr.pool.protocol, local: tr.outside.Addr().As16(), remote: tr.pool.destination.Addr().As16(),
+		localPort: tr.outside.Port(), remotePort: tr.pool.destination.Port(),
+	}
+	if k.protocol == flow.ICMP {
+		k.remotePort, k.localAsks = 8, true
+	}
+	return k
 }
 
 // Restore implements fabric.State. Only the destination of a connection answers it, and no answer asks for a connection.
 func (e *Engine) Restore(gateway *fabric.ENI, p *fabric.Packet) (netip.AddrPort, bool) {
 	t := p.Tuple
+	e.asked = asked{key: trackKeyOf(gateway, fabric.Ingress, t)}
 	switch {
 	case p.Error:
 		t = p.Quoted.Reply()
-	case t.Protocol == flow.TCP && p.TCPFlags&(flow.SYN|flow.ACK) == flow.SYN, t.Protocol == flow.ICMP && !isAnswer(t):
+	case t.Protocol == flow.ICMP && !isAnswer(t):
 		return netip.AddrPort{}, false
 	}
 	key := answerKey{poolKey{gateway.Attachment, t.DstAddr(), netip.AddrPortFrom(t.SrcAddr(), t.SrcPort), t.Protocol}, t.DstPort}
@@ -185,7 +202,11 @@ func (e *Engine) Restore(gateway *fabric.ENI, p *fabric.Packet) (netip.AddrPort,
 		key.pool.destination, key.port = netip.AddrPortFrom(t.SrcAddr(), 0), t.SrcPort
 	}
 	tr := e.nat.answers[key]
-	if tr == nil || !e.translates(tr) {
+	if tr == nil || !e.translates(tr) || slices.Contains(e.nat.fresh, tr) { // a packet does not answer itself
+		return netip.AddrPort{}, false
+	}
+	if t := e.tracks[tr.key]; t != nil && e.begins(t, p) {
+		e.asked.replaced = true
 		return netip.AddrPort{}, false
 	}
 	return tr.inside, true

@@ -16,6 +16,7 @@ type record struct {
 	family  uint8      // to which NAT64 changes its packets; 0: it does not
 	mss     uint16     // to which a SYN's MSS is lowered; 0: it is left alone
 	tracks  []*track
+	waits   trackKey // of a refusal: the connection that would end it
 	idle    idleness
 	checked int64 // when it was last found alive; spares looking at the tracks for every packet
 	// installed is when the fast path was given the entry; 0: it does not hold it.
@@ -98,6 +99,7 @@ func (e *Engine) expect(r *record, out uint32, now int64) *record {
 // forget removes a flow from the table and the fast path. Its slot pair rests once the opposite direction is gone too.
 func (e *Engine) forget(r *record) {
 	e.evict(r)
+	e.waitNoMore(r)
 	delete(e.flows, r.key)
 	e.records.remove(r)
 	counted := e.mem.Slots[r.slot].Read()

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
@@ -52,12 +54,25 @@ func isAnswer(t flow.Tuple) bool {
 	return t.DstPort == 0 || t.DstPort == 14 || t.DstPort == 18
 }
 
+// packet is one that goes in direction d; the connection is no ICMP query.
+func (k *trackKey) packet(d fabric.Direction) fabric.Packet {
+	t := flow.Tuple{Src: k.local, Dst: k.remote, SrcPort: k.localPort, DstPort: k.remotePort, Protocol: k.protocol, Family: 6}
+	if netip.AddrFrom16(k.local).Is4In6() {
+		t.Family = 4
+	}
+	if d == fabric.Ingress {
+		t = t.Reply()
+	}
+	return fabric.Packet{Tuple: t, TTL: 255}
+}
+
 // track is what one interface's security groups remember of one connection.
 type track struct {
 	key      trackKey
 	origin   fabric.Direction // of the connection's first packet
 	limits   flow.Timeouts
 	tracked  bool
+	sender   uint32           // of that packet, whoever passed it on
 	gone     bool             // no longer in the table; its flows must be walked again
 	flows    [2][]*record     // by direction, the flows that pass the interface
 	past     [2]flow.Counters // by direction, what flows that ended had counted
@@ -112,6 +127,17 @@ func (t *track) attach(d fabric.Direction, r *record) {
 	r.tracks = append(r.tracks, t)
 }
 
+// unsettle takes flows of a track from the fast path that no longer tell all.
+func (e *Engine) unsettle(t *track) {
+	for d := range t.flows {
+		for _, r := range t.flows[d] {
+			if r.installed != 0 && !e.tellsAll(r) {
+				e.evict(r)
+			}
+		}
+	}
+}
+
 // detach forgets a flow that ends, keeping what it had counted.
 func (t *track) detach(r *record, last flow.Counters) {
 	for d := range t.flows {
@@ -159,13 +185,16 @@ func (e *Engine) Recall(eni *fabric.ENI, d fabric.Direction, p *fabric.Packet) f
 		// The quoted packet went the other way.
 		tuple, way = p.Quoted, opposite(d)
 	}
-	t := e.tracks[trackKeyOf(eni, way, tuple)]
+	key := trackKeyOf(eni, way, tuple)
+	t := e.tracks[key]
+	e.asked = asked{key: key}
 	switch {
 	case t == nil || !e.alive(t):
 		return fabric.Unknown
 	case p.Error:
 		return fabric.Tracked
-	case e.begins(t, d, p):
+	case e.begins(t, p):
+		e.asked.replaced = true
 		return fabric.Unknown
 	case t.tracked:
 		return fabric.Tracked
@@ -175,14 +204,14 @@ func (e *Engine) Recall(eni *fabric.ENI, d fabric.Direction, p *fabric.Packet) f
 	return fabric.UntrackedReply
 }
 
-// begins reports whether a packet begins a new connection on the addresses and ports of a known one: a SYN that is no repetition of the
-// first.
-func (e *Engine) begins(t *track, d fabric.Direction, p *fabric.Packet) bool {
+// begins reports whether a packet begins a new connection on the addresses and ports of a known one: a SYN when that does not open any more.
+// A SYN the other way belongs to a connection that both sides open at once (RFC 9293, section 3.5).
+func (e *Engine) begins(t *track, p *fabric.Packet) bool {
 	if p.Tuple.Protocol != flow.TCP || p.TCPFlags&(flow.SYN|flow.ACK) != flow.SYN {
 		return false
 	}
 	state, _ := t.state(e.mem, e.now, e.rate)
-	return d != t.origin || state != flow.Opening
+	return state != flow.Opening
 }
 
 // limits are the idle limits of a connection at an interface or gateway.
@@ -193,20 +222,24 @@ func (e *Engine) limits(at *fabric.ENI, proto uint8) flow.Timeouts {
 	return e.timeouts(proto)
 }
 
-// remember does at every interface on the way what the walk in e.path noted there. r is the packet's flow, or nil if that gets no record: the
-// interfaces that a refused packet passed know its connection nevertheless, as an ICMP error about it may follow.
-func (e *Engine) remember(r *record, p *fabric.Packet) {
+// remember does at every interface on the way of a packet, sent by attachment from, what the walk in e.path noted there. r is the packet's
+// flow, which counts it, or nil if it gets no record: the interfaces that a refused packet passed know its connection nevertheless.
+func (e *Engine) remember(from uint32, r *record, p *fabric.Packet) {
 	for i := range e.path.Taps() {
-		if tap := &e.path.Taps()[i]; tap.Accept {
-			e.rememberAt(tap, r, p)
+		if tap := &e.path.Taps()[i]; tap.Passed {
+			e.rememberAt(tap, from, r, p)
 		}
 	}
 }
 
-func (e *Engine) rememberAt(tap *fabric.Tap, r *record, p *fabric.Packet) {
+func (e *Engine) rememberAt(tap *fabric.Tap, from uint32, r *record, p *fabric.Packet) {
 	key := trackKeyOf(tap.ENI, tap.Direction, tap.Tuple)
 	t := e.tracks[key]
-	if t != nil && tap.Note != fabric.NothingNew && e.begins(t, tap.Direction, p) {
+	switch {
+	case t == nil:
+	case !e.alive(t): // a gateway lets packets out without a look at what it remembers
+		t = nil
+	case tap.Note != fabric.NothingNew && e.begins(t, p):
 		e.untrack(t)
 		t = nil
 	}
@@ -214,12 +247,55 @@ func (e *Engine) rememberAt(tap *fabric.Tap, r *record, p *fabric.Packet) {
 		if tap.Note == fabric.NothingNew || e.path.Verdict == flow.Drop && len(e.tracks) > len(e.mem.Slots)*3/4 {
 			return
 		}
-		t = &track{key: key, origin: tap.Direction, limits: e.limits(tap.ENI, key.protocol), idle: idleness{last: e.now}}
+		t = &track{key: key, origin: tap.Direction, sender: from, limits: e.limits(tap.ENI, key.protocol), idle: idleness{last: e.now}}
 		e.tracks[key] = t
 		e.tracking.add(t)
+		e.wake(key)
 	}
-	t.tracked = t.tracked || tap.Note == fabric.BeginTracked
+	if tap.Note == fabric.BeginTracked && !t.tracked {
+		t.tracked = true
+		e.wake(key)
+	}
 	if r != nil {
 		t.attach(tap.Direction, r)
+	} else {
+		one := flow.Counters{Packets: 1, Bytes: uint64(p.Length), Flags: uint32(p.TCPFlags), Last: uint64(e.now)}
+		t.past[tap.Direction] = merge(t.past[tap.Direction], one)
+	}
+	e.unsettle(t)
+}
+
+// asked is what a walk last asked of the engine's memory: a connection at a place. replaced says that one is known there which the packet
+// would replace.
+type asked struct {
+	key      trackKey
+	replaced bool
+}
+
+// wait lets a refusal end as soon as the place that refused it knows a connection to which the packet belongs.
+func (e *Engine) wait(r *record) {
+	e.waitNoMore(r) // for another one
+	switch r.entry.Reason {
+	case flow.SGRulesMismatch, flow.NoTrackedConnection, flow.EIGWInbound, flow.NATInbound:
+		r.waits = e.asked.key
+		e.waiting[r.waits] = append(e.waiting[r.waits], r)
+	}
+}
+
+// wake ends the refusals that waited for a connection.
+func (e *Engine) wake(key trackKey) {
+	for _, r := range slices.Clone(e.waiting[key]) {
+		e.forget(r)
+	}
+}
+
+// waitNoMore is for a refusal that ends.
+func (e *Engine) waitNoMore(r *record) {
+	if r.entry.Verdict != flow.Drop {
+		return
+	}
+	e.waiting[r.waits] = slices.DeleteFunc(e.waiting[r.waits], func(other *record) bool { return other == r })
+	if len(e.waiting[r.waits]) == 0 {
+		delete(e.waiting, r.waits)
 	}
 }

@@ -101,6 +101,13 @@ func (w *walk) untracked(e *ENI, d Direction) bool {
 	return there && back
 }
 
+// Tracks reports whether an interface's groups would let a packet of a sender pass and track its connection. sender is nil for an internet
+// host.
+func (n *Network) Tracks(e *ENI, d Direction, p *Packet, sender *ENI) bool {
+	w := walk{net: n, packet: *p, sender: sender}
+	return w.matchGroups(e, d) != nil && !w.untracked(e, d)
+}
+
 // open reports whether the rule's peer is everybody of the family.
 func (r *SGRule) open(family uint8) bool {
 	for _, p := range r.Prefixes {

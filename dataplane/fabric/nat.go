@@ -63,6 +63,7 @@ func (w *walk) translate(g *ENI, crossed bool) {
 	}
 	if w.fits(hop, NATGatewayMTU) {
 		w.hop(hop)
+		w.sender = g
 		w.depart(g, NothingNew)
 	}
 }
@@ -133,6 +134,7 @@ func (w *walk) restore(g *ENI) {
 	}
 	if w.fits(hop, NATGatewayMTU) {
 		w.hop(hop)
+		w.sender = g
 		w.depart(g, NothingNew)
 	}
 }

@@ -100,6 +100,7 @@ type Tap struct {
 	Direction   Direction
 	Tuple       flow.Tuple // as this interface saw the packet
 	Accept      bool       // false: its groups or its subnet's ACL refused the packet (REJECT)
+	Passed      bool       // its groups let the packet pass, so that they remember it, whatever the ACL behind them said
 	TrafficPath uint8      // flow-log field traffic-path; 0 when it does not apply
 	Note        Note
 }

@@ -74,7 +74,7 @@ type walk struct {
 	packet Packet // as it is now, after the translations so far
 	state  State
 	path   *Path
-	sender *ENI // who really sent it; nil for an internet host
+	sender *ENI // who really sent it, or the NAT gateway that did in its name; nil for an internet host
 	passed int  // gateways
 	grown  int  // bytes that the packet is longer than it was sent: NAT64 exchanges its IP header
 }
@@ -109,7 +109,7 @@ func (w *walk) tap(e *ENI, d Direction, accept bool, note Note) *Tap {
 		return &Tap{}
 	}
 	t := &w.path.taps[w.path.numTaps]
-	*t = Tap{ENI: e, Direction: d, Tuple: w.packet.Tuple, Accept: accept, Note: note}
+	*t = Tap{ENI: e, Direction: d, Tuple: w.packet.Tuple, Accept: accept, Passed: accept, Note: note}
 	w.path.numTaps++
 	return t
 }
@@ -160,6 +160,7 @@ func (w *walk) depart(e *ENI, note Note) {
 	}
 	ok := w.acl(e, Egress)
 	tap := w.tap(e, Egress, ok, note)
+	tap.Passed = true
 	if ok {
 		w.route(e, tap)
 	}
