@@ -1,9 +1,12 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,9 +52,18 @@ func eventually(done func() bool) bool {
 	return true
 }
 
+// run is what tells this run of the tests from another one on the machine: its process, which children inherit.
+var run = cmp.Or(os.Getenv(childVariable), strconv.Itoa(os.Getpid()))
+
+// ours gives a lab, and the program that goneLab runs, names that no other run of the tests uses.
+func ours(yaml string) string {
+	yaml = strings.Replace(yaml, "\nname: labtest-", "\nname: labtest"+run+"-", 1)
+	return strings.Replace(yaml, `[sleep, "86397"]`, `[sleep, "86397.`+run+`"]`, 1)
+}
+
 func parse(t testing.TB, yaml string) *scenario.Scenario {
 	t.Helper()
-	s, err := scenario.Parse("test.yaml", []byte(yaml))
+	s, err := scenario.Parse("test.yaml", []byte(ours(yaml)))
 	if err != nil {
 		t.Fatal(err)
 	}

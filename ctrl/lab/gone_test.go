@@ -37,10 +37,13 @@ internet:
   hosts: {customer: {ip: 203.0.113.80, serve: [tcp 80]}}
 `
 
-// goneProgram is the program that goneLab runs; its arguments are nobody else's.
-const goneProgram = "sleep 86397"
+// goneName and goneProgram are the lab's name and the program that it runs; both are nobody else's.
+var (
+	goneName    = "labtest" + run + "-gone"
+	goneProgram = "sleep 86397." + run
+)
 
-// childVariable makes this test binary a process that holds goneLab until it is killed.
+// childVariable makes this test binary a process that holds goneLab, of the run that it names, until it is killed.
 const childVariable = "VPCLAB_LABTEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -57,7 +60,7 @@ func hold() {
 			os.Exit(1)
 		}
 	}
-	s, err := scenario.Parse("test.yaml", []byte(goneLab))
+	s, err := scenario.Parse("test.yaml", []byte(ours(goneLab)))
 	if err == nil {
 		say("start")
 		_, err = Start(context.Background(), s, Options{Offload: true})
@@ -74,7 +77,7 @@ func hold() {
 func leavesNothing(t *testing.T, act func(t *testing.T)) {
 	t.Helper()
 	traces := func() []string {
-		list, err := labtest.Traces("labtest-gone", goneProgram)
+		list, err := labtest.Traces(goneName, goneProgram)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,9 +115,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if list, err := labtest.Traces("labtest-gone", goneProgram); err != nil || !slices.ContainsFunc(list, func(s string) bool {
+			if list, err := labtest.Traces(goneName, goneProgram); err != nil || !slices.ContainsFunc(list, func(s string) bool {
 				return strings.HasSuffix(s, " "+goneProgram)
-			}) || !slices.Contains(list, "file /run/netns/vpclab-labtest-gone._fabric") {
+			}) || !slices.Contains(list, "file /run/netns/vpclab-"+goneName+"._fabric") {
 				t.Errorf("a running lab has the traces\n%s\n%v", strings.Join(list, "\n"), err)
 			}
 			b := bed{l, t}
@@ -214,7 +217,7 @@ func TestDownAfterKillLeavesNothing(t *testing.T) {
 		}
 		leavesNothing(t, func(t *testing.T) {
 			killChild(t, moment)
-			if err := hostnet.Down("labtest-gone"); err != nil {
+			if err := hostnet.Down(goneName); err != nil {
 				t.Errorf("killed after %v: %v", moment, err)
 			}
 		})
@@ -226,7 +229,7 @@ func TestDownAfterKillLeavesNothing(t *testing.T) {
 func killChild(t *testing.T, moment time.Duration) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childVariable+"=1")
+	child.Env = append(os.Environ(), childVariable+"="+run)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os/exec"
@@ -221,7 +222,8 @@ func withDestination(mac [6]byte, frame []byte) []byte {
 	return frame
 }
 
-// A guest or a host that raises its own MTU sends packets that are dropped by name, each once and with all its bytes.
+// A guest or a host that raises its own MTU sends packets that are dropped by name, each once and with all its bytes; what may be cut
+// crosses the internet gateway in pieces.
 func TestJumboFrames(t *testing.T) {
 	both(t, func(t *testing.T, offload bool) {
 		b := build(t, tableLab, offload)
@@ -232,7 +234,8 @@ func TestJumboFrames(t *testing.T) {
 		}{
 			{"web", labtest.UDP(web, 1000, near, 53), 9001},
 			{"web", labtest.UDP(web6, 1000, near6, 53), 9001},
-			{"example", labtest.UDP(host, 1000, webPublic, 80), 1500},
+			{"example", labtest.UDP(host, 1000, webPublic, 80).Fragment(labtest.DontFragment), 1500},
+			{"example", labtest.UDP(host6, 1000, web6, 80), 1500},
 		} {
 			n := node("a", from.name)
 			if from.name == "example" {
@@ -259,6 +262,24 @@ func TestJumboFrames(t *testing.T) {
 						t.Errorf("%d bytes from %s are counted as %d bytes", size, from.name, got)
 					}
 				}
+			}
+		}
+		b.silence(node("a", "two"))
+		tap, receiver, index := b.tap(node("", "example")), b.tap(node("a", "two")), b.attachmentOf(node("", "example")).Index
+		whole, cut := labtest.UDP(host, 1000, twoPublic, 53).Size(1501), labtest.UDP(host, 1000, two, 53).Size(1501)
+		for range 2 {
+			before := fateOf(b.fast.Memory(), b.engine.Stats(), index)
+			if err := tap.Send(tap.Frame(whole.Bytes())); err != nil {
+				t.Fatal(err)
+			}
+			for _, piece := range []labtest.Packet{cut.Piece(0, 1480), cut.Piece(1480, 0)} {
+				frame, err := receiver.Await(patience)
+				if want := delivery(receiver, piece); err != nil || !bytes.Equal(frame, want) {
+					t.Errorf("1501 bytes that may be cut arrive as\n%x, want\n%x (%v)", frame, want, err)
+				}
+			}
+			if got, want := fateOf(b.fast.Memory(), b.engine.Stats(), index).since(before), (fate{delivered: 1}); !maps.Equal(got, want) {
+				t.Errorf("1501 bytes that may be cut are counted as %v", got)
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/vpclab/vpclab/ctrl/lab/labtest"
 	"github.com/vpclab/vpclab/dataplane/flow"
@@ -10,9 +11,13 @@ import (
 // tableLab is the lab of the table of packets.
 //
 //	a: public  10.0.0.0/24  web .10 (198.51.100.7)  near .11  two .12 (198.51.100.8)  fw .13 (no source check)
-//	           routes: igw, blackhole, fw, near
+//	           routes: igw, blackhole, fw, near, nat.out
 //	   private 10.0.1.0/24  app .10  sealed .11   no routes but local
 //	   vault   10.0.2.0/24  db .10   acl vault
+//	   behind  10.0.3.0/24  shielded .10 (198.51.100.10)   the internet gateway's table leads to fw
+//	   lost    10.0.4.0/24  lost .10 (198.51.100.11)   the internet gateway's table leads to near, which has no public address
+//	   inner   10.0.5.0/24  inner .10   routes: nat.out (10.0.0.20, 198.51.100.20), IPv6: egress-only gateway, NAT64: nat.out
+//	   round   10.0.6.0/24  lap .10   routes: nat.round, which stands in this subnet
 //	b: public  10.0.0.0/24  other .10, the address of web
 //	internet: example 203.0.113.80
 const tableLab = `
@@ -21,15 +26,33 @@ vpcs:
   a:
     cidr: 10.0.0.0/16
     ipv6: 2600:1f18:aa00::/56
-    internet_gateway: true
+    internet_gateway: {routes: {10.0.3.0/24: instance.fw, 10.0.4.0/24: instance.near}}
+    egress_only_gateway: true
+    nat_gateways:
+      out: {subnet: public, ip: 10.0.0.20, eip: 198.51.100.20}
+      round: {subnet: round, ip: 10.0.6.20, eip: 198.51.100.21}
     subnets:
       public:
         cidr: 10.0.0.0/24
         ipv6: 2600:1f18:aa00::/64
         az: a
-        routes: {0.0.0.0/0: igw, "::/0": igw, 192.0.2.0/24: blackhole, 172.16.0.0/16: instance.fw, 172.17.0.0/16: instance.near}
+        routes:
+          0.0.0.0/0: igw
+          "::/0": igw
+          192.0.2.0/24: blackhole
+          172.16.0.0/16: instance.fw
+          172.17.0.0/16: instance.near
+          172.18.0.0/16: nat.out
       private: {cidr: 10.0.1.0/24, ipv6: "2600:1f18:aa00:1::/64", az: a}
       vault: {cidr: 10.0.2.0/24, ipv6: "2600:1f18:aa00:2::/64", az: a, acl: vault}
+      behind: {cidr: 10.0.3.0/24, az: a, routes: {0.0.0.0/0: igw}}
+      lost: {cidr: 10.0.4.0/24, az: a, routes: {0.0.0.0/0: igw}}
+      inner:
+        cidr: 10.0.5.0/24
+        ipv6: 2600:1f18:aa00:5::/64
+        az: a
+        routes: {0.0.0.0/0: nat.out, "::/0": eigw, "64:ff9b::/96": nat.out}
+      round: {cidr: 10.0.6.0/24, az: a, routes: {0.0.0.0/0: nat.round}}
     acls:
       vault:
         ingress: [100 deny tcp 5433 from 10.0.0.0/16, 110 allow tcp 5432-5433 from 10.0.0.0/16, 120 allow icmpv6 from ::/0]
@@ -46,6 +69,10 @@ vpcs:
       fw: {subnet: public, ip: 10.0.0.13, ipv6: "2600:1f18:aa00::13", eip: 198.51.100.9, sg: [open], source_dest_check: false}
       app: {subnet: private, ip: 10.0.1.10, ipv6: "2600:1f18:aa00:1::10", sg: [app]}
       sealed: {subnet: private, ip: 10.0.1.11, ipv6: "2600:1f18:aa00:1::11", sg: [sealed]}
+      shielded: {subnet: behind, ip: 10.0.3.10, eip: 198.51.100.10, sg: [open]}
+      lost: {subnet: lost, ip: 10.0.4.10, eip: 198.51.100.11, sg: [open]}
+      inner: {subnet: inner, ip: 10.0.5.10, ipv6: "2600:1f18:aa00:5::10", sg: [open]}
+      lap: {subnet: round, ip: 10.0.6.10, sg: [open]}
       db: {subnet: vault, ip: 10.0.2.10, ipv6: "2600:1f18:aa00:2::10", sg: [open]}
   b:
     cidr: 10.0.0.0/16
@@ -65,6 +92,12 @@ const (
 	app, app6            = "10.0.1.10", "2600:1f18:aa00:1::10"
 	sealed               = "10.0.1.11"
 	db, db6              = "10.0.2.10", "2600:1f18:aa00:2::10"
+	shielded             = "10.0.3.10"
+	shieldedPublic       = "198.51.100.10"
+	lost, lostPublic     = "10.0.4.10", "198.51.100.11"
+	inner, inner6        = "10.0.5.10", "2600:1f18:aa00:5::10"
+	lap                  = "10.0.6.10"
+	nat, natPublic       = "10.0.0.20", "198.51.100.20"
 	host, host6          = "203.0.113.80", "2001:db8:cafe::80"
 )
 
@@ -93,7 +126,9 @@ type row struct {
 	packet  labtest.Packet
 	frame   func([]byte) []byte // changes of the Ethernet frame
 	to      string              // "": dropped
-	arrives labtest.Packet      // as the receiver sees it
+	arrives []labtest.Packet    // as the receiver sees it, in one piece or more
+	told    []labtest.Packet    // what the sender hears of it, for each time it is sent
+	piece   bool                // it is a fragment: each time it is sent, what comes before is, too, as another datagram
 	reason  flow.Reason
 	at      string // the hop that dropped it; "" for what has no flow or no way to speak of
 	by      decider
@@ -107,7 +142,7 @@ type sending struct {
 
 // passes is a packet that arrives as it was sent.
 func passes(name, from string, p labtest.Packet, to string) row {
-	return row{name: name, from: from, packet: p, to: to, arrives: p}
+	return row{name: name, from: from, packet: p, to: to, arrives: []labtest.Packet{p}}
 }
 
 // stops is a packet that ends at a hop for a reason.
@@ -125,9 +160,41 @@ func bounces(name string, p labtest.Packet, reason flow.Reason, frame func([]byt
 	return row{name: name, from: "web", packet: p, reason: reason, by: byDoor, frame: frame}
 }
 
-// as is a delivered packet that arrives changed.
-func (r row) as(p labtest.Packet) row {
+// as is a delivered packet that arrives changed, or in pieces.
+func (r row) as(p ...labtest.Packet) row {
 	r.arrives = p
+	return r
+}
+
+// tells is a packet whose sender is told what became of it.
+func (r row) tells(p ...labtest.Packet) row {
+	r.told = p
+	return r
+}
+
+// ofDatagram marks a fragment, which only once has its place in a datagram, after the fragments that came before it.
+func (r row) ofDatagram(before ...labtest.Packet) row {
+	for _, p := range before {
+		r.before = append(r.before, sending{r.from, p})
+	}
+	r.piece = true
+	return r.slowly()
+}
+
+// nth is the row as it is sent for the nth time.
+func (r row) nth(n int) row {
+	if !r.piece {
+		return r
+	}
+	id := uint16(0x2000 + n)
+	r.packet = r.packet.ID(id)
+	r.before, r.arrives = slices.Clone(r.before), slices.Clone(r.arrives)
+	for i := range r.before {
+		r.before[i].packet = r.before[i].packet.ID(id)
+	}
+	for i := range r.arrives {
+		r.arrives[i] = r.arrives[i].ID(id)
+	}
 	return r
 }
 
@@ -153,7 +220,8 @@ func (r row) after(s ...sending) row {
 func table() []row {
 	var rows []row
 	for _, topic := range []func() []row{
-		withinSubnet, acrossSubnets, connections, routes, gateway, icmpErrors, sources, services, headers, malformed, atTheDoor,
+		withinSubnet, acrossSubnets, connections, routes, gateway, edgeTable, natGateway, egressOnly, icmpErrors, sources, services, headers,
+		fragments, malformed, atTheDoor,
 	} {
 		rows = append(rows, topic()...)
 	}
@@ -260,8 +328,14 @@ func routes() []row {
 }
 
 func gateway() []row {
-	out := func(name string, p, arrives labtest.Packet) row { return passes(name, "web", p, "example").as(arrives) }
+	out := func(name string, p labtest.Packet, arrives ...labtest.Packet) row {
+		return passes(name, "web", p, "example").as(arrives...)
+	}
 	in := func(name string, p, arrives labtest.Packet) row { return passes(name, "example", p, "web").as(arrives) }
+	large := func(port uint16) labtest.Packet { return labtest.UDP(web, port, host, 53).Size(1501) }
+	largePublic := func(port uint16) labtest.Packet { return labtest.UDP(webPublic, port, host, 53).Size(1501) }
+	whole := func(port uint16) labtest.Packet { return large(port).Fragment(labtest.DontFragment) }
+	large6 := labtest.UDP(web6, 1004, host6, 53).Size(1501)
 	return []row{
 		out("UDP to the internet", labtest.UDP(web, 1000, host, 53), labtest.UDP(webPublic, 1000, host, 53)),
 		out("a checksum of zero stays zero", labtest.UDP(web, 1001, host, 53).Unsummed(), labtest.UDP(webPublic, 1001, host, 53).Unsummed()),
@@ -292,10 +366,76 @@ func gateway() []row {
 		stops("one host to a hole in the internet", "example", labtest.UDP(host, 1000, "8.8.8.8", 53), flow.UnknownDestination, "internet"),
 		stops("an IPv6 source that is not the VPC's", "fw", labtest.UDP("2001:db8::1", 1000, host6, 53), flow.GatewaySpoofed, "igw"),
 		out("1500 bytes", labtest.UDP(web, 1003, host, 53).Size(1500), labtest.UDP(webPublic, 1003, host, 53).Size(1500)),
-		stops("1501 bytes", "web", labtest.UDP(web, 1004, host, 53).Size(1501), flow.MTUExceeded, "igw").slowly(),
-		stops("1501 bytes over IPv6", "web", labtest.UDP(web6, 1004, host6, 53).Size(1501), flow.MTUExceeded, "igw").slowly(),
-		stops("1501 bytes on a connection that has carried less", "web", labtest.UDP(web, 1005, host, 53).Size(1501), flow.MTUExceeded,
-			"igw").after(sending{"web", labtest.UDP(web, 1005, host, 53)}).slowly(),
+		out("1501 bytes in two pieces", large(1004), largePublic(1004).Piece(0, 1480), largePublic(1004).Piece(1480, 0)).slowly(),
+		out("1501 bytes in two pieces on a connection that has carried less", large(1005),
+			largePublic(1005).Piece(0, 1480), largePublic(1005).Piece(1480, 0)).
+			after(sending{"web", labtest.UDP(web, 1005, host, 53)}).slowly(),
+		stops("1501 bytes that may not be cut", "web", whole(1006), flow.MTUExceeded, "igw").
+			tells(labtest.TooBig("10.0.0.1", web, 1500, whole(1006))).slowly(),
+		stops("1501 bytes that may not be cut on a connection that has carried less", "web", whole(1007), flow.MTUExceeded, "igw").
+			tells(labtest.TooBig("10.0.0.1", web, 1500, whole(1007))).
+			after(sending{"web", labtest.UDP(web, 1007, host, 53)}).slowly(),
+		stops("1501 bytes over IPv6", "web", large6, flow.MTUExceeded, "igw").tells(labtest.TooBig(router6, web6, 1500, large6)).slowly(),
+	}
+}
+
+// router6 is the router as IPv6 guests know it (RFC 4291, appendix A, from its MAC address).
+const router6 = "fe80::76:70ff:fe63:6c01"
+
+// edgeTable is the internet gateway's own route table.
+func edgeTable() []row {
+	return []row{
+		passes("from the internet to an appliance first", "example", labtest.UDP(host, 1000, shieldedPublic, 53), "fw").
+			as(labtest.UDP(host, 1000, shielded, 53)),
+		passes("the appliance passes it on", "fw", labtest.UDP(host, 1000, shielded, 53), "shielded"),
+		stops("past the appliance to the internet", "shielded", labtest.UDP(shielded, 1000, host, 53), flow.IngressRedirection, "igw"),
+		stops("to an appliance without a public address", "example", labtest.UDP(host, 1000, lostPublic, 53), flow.IngressNoPublicIP, "igw"),
+	}
+}
+
+// natGateway is what nat.out and nat.round carry. The first port towards a destination is 1024. The engine sees the first answer, whose
+// MSS it may have to lower, although it foresaw it.
+func natGateway() []row {
+	asks := sending{"inner", labtest.UDP(inner, 7000, host, 53)}
+	opens := sending{"inner", labtest.TCP(inner, 7000, host, 80, syn)}
+	stray := labtest.TCP(inner, 7001, host, 80, ack)
+	last := labtest.UDP(inner, 7002, host, 53).TTL(1)
+	return []row{
+		passes("UDP through a NAT gateway", "inner", asks.packet, "example").as(labtest.UDP(natPublic, 1024, host, 53).TTL(63)),
+		passes("TCP through a NAT gateway", "inner", opens.packet, "example").as(labtest.TCP(natPublic, 1024, host, 80, syn).TTL(63)),
+		passes("ping through a NAT gateway", "inner", labtest.ICMP(inner, host, 8, 0, 7), "example").
+			as(labtest.ICMP(natPublic, host, 8, 0, 1024).TTL(63)),
+		passes("an answer through a NAT gateway", "example", labtest.UDP(host, 53, natPublic, 1024), "inner").
+			as(labtest.UDP(host, 53, inner, 7000).TTL(63)).after(asks),
+		passes("a SYN-ACK through a NAT gateway", "example", labtest.TCP(host, 80, natPublic, 1024, syn|ack), "inner").
+			as(labtest.TCP(host, 80, inner, 7000, syn|ack).TTL(63)).after(opens),
+		passes("an error through a NAT gateway, translated inside and out", "example",
+			labtest.Unreachable(host, natPublic, labtest.UDP(natPublic, 1024, host, 53)), "inner").
+			as(labtest.Unreachable(host, inner, asks.packet).TTL(63)).after(asks).slowly(),
+		stops("from the internet to a NAT gateway", "example", labtest.UDP(host, 1000, natPublic, 1024), flow.NATInbound, "nat.out"),
+		stops("an answer from another port than was asked", "example", labtest.UDP(host, 54, natPublic, 1024), flow.NATInbound, "nat.out").
+			after(asks),
+		stops("a segment of a connection that a NAT gateway does not know", "inner", stray, flow.NATIdle, "nat.out").
+			tells(labtest.Reset(stray)).slowly(),
+		stops("an echo reply that a NAT gateway did not see asked for", "inner", labtest.ICMP(inner, host, 0, 0, 7), flow.NATIdle, "nat.out").
+			slowly(),
+		stops("GRE to a NAT gateway", "inner", labtest.Raw(47, inner, host), flow.NATProtocol, "nat.out"),
+		stops("from outside of the VPC to a NAT gateway", "fw", labtest.UDP("172.16.0.1", 1000, "172.18.0.1", 53), flow.NATSourceNotInVPC,
+			"nat.out"),
+		stops("a fragment of TCP to a NAT gateway", "inner", labtest.TCP(inner, 7003, host, 80, syn).Size(52).Fragment(labtest.MoreFragments),
+			flow.NATFragment, "nat.out").ofDatagram(),
+		stops("a TTL that ends at a NAT gateway", "inner", last, flow.TTLExpired, "nat.out").tells(labtest.TimeExceeded(nat, inner, last)).
+			slowly(),
+		stops("a NAT gateway that leads to itself", "lap", labtest.UDP(lap, 1000, host, 53), flow.RouteLoop, "nat.round"),
+	}
+}
+
+func egressOnly() []row {
+	asks := sending{"inner", labtest.UDP(inner6, 7000, host6, 53)}
+	return []row{
+		passes("out by an egress-only gateway", "inner", asks.packet, "example"),
+		passes("an answer by an egress-only gateway", "example", labtest.UDP(host6, 53, inner6, 7000), "inner").after(asks).foreseen(),
+		stops("in by an egress-only gateway", "example", labtest.UDP(host6, 1000, inner6, 53), flow.EIGWInbound, "eigw"),
 	}
 }
 
@@ -366,17 +506,43 @@ func headers() []row {
 		passes("a routing header", "web", labtest.UDP(web6, 4002, near6, 53).Extensions(43, 17, 0, 4, 0, 0, 0, 0, 0), "near").slowly(),
 		passes("an atomic fragment", "web", labtest.UDP(web6, 4003, near6, 53).Extensions(44, 17, 0, 0, 0, 0, 0, 0, 1), "near").slowly(),
 		passes("no next header", "web", labtest.Raw(59, web6, near6), "near").slowly(),
-		stops("a first fragment", "web", labtest.UDP(web, 4004, near, 53).Size(44).Fragment(labtest.MoreFragments), flow.FragmentUnsupported,
-			"web/send").slowly(),
-		stops("a middle fragment", "web", labtest.Raw(17, web, near).Size(44).Fragment(labtest.MoreFragments|3), flow.FragmentUnsupported,
-			"web/send").slowly(),
-		stops("a last fragment", "web", labtest.Raw(17, web, near).Size(44).Fragment(6), flow.FragmentUnsupported, "web/send").slowly(),
-		stops("a first IPv6 fragment", "web", labtest.UDP(web6, 4005, near6, 53).Extensions(44, 17, 0, 0, 1, 0, 0, 0, 2),
-			flow.FragmentUnsupported, "web/send").slowly(),
-		stops("a last IPv6 fragment", "web", labtest.Raw(17, web6, near6).Extensions(44, 17, 0, 0, 8, 0, 0, 0, 2), flow.FragmentUnsupported,
-			"web/send").slowly(),
 		{name: "a TTL of zero", from: "web", packet: labtest.UDP(web, 4006, near, 53).TTL(0), reason: flow.TTLExpired, by: byEngine},
 		{name: "a hop limit of zero", from: "web", packet: labtest.UDP(web6, 4006, near6, 53).TTL(0), reason: flow.TTLExpired, by: byEngine},
+	}
+}
+
+// fragments follow the first one of their datagram. One whose first has not come has no fate: TestFragmentsWait.
+func fragments() []row {
+	first := labtest.UDP(web, 4004, near, 53).Size(44).Fragment(labtest.MoreFragments)
+	middle := labtest.Raw(17, web, near).Size(44).Fragment(labtest.MoreFragments | 3)
+	last := labtest.Raw(17, web, near).Size(40).Fragment(6)
+	piece6 := func(p labtest.Packet, offset byte) labtest.Packet {
+		return p.Extensions(44, 17, 0, 0, offset, 0, 0, 0, 0)
+	}
+	const more = 1
+	first6 := piece6(labtest.UDP(web6, 4005, near6, 53).Size(56), more)
+	last6 := piece6(labtest.Raw(17, web6, near6), 16)
+	large := func(src string) labtest.Packet { return labtest.UDP(src, 4007, host, 53).Size(85) }
+	refused := labtest.UDP(near, 4004, web, 54).Size(44).Fragment(labtest.MoreFragments)
+	return []row{
+		passes("a first fragment", "web", first, "near").ofDatagram(),
+		passes("a middle fragment", "web", middle, "near").ofDatagram(first),
+		passes("a last fragment", "web", last, "near").ofDatagram(first, middle),
+		passes("a last fragment before the middle one", "web", last, "near").ofDatagram(first),
+		passes("a first IPv6 fragment", "web", first6, "near").ofDatagram(),
+		passes("a last IPv6 fragment", "web", last6, "near").ofDatagram(first6),
+		passes("fragments to the internet", "web", large(web).Piece(24, 0), "example").as(large(webPublic).Piece(24, 0)).
+			ofDatagram(large(web).Piece(0, 24)),
+		stops("a first fragment to a port that no group allows", "near", refused, flow.SGRulesMismatch, "web/sg-in").ofDatagram(),
+		stops("a fragment that overlaps the first", "web", labtest.Raw(17, web, near).Size(44).Fragment(labtest.MoreFragments|2),
+			flow.FragmentOverlap, "web/send").ofDatagram(first),
+		stops("a fragment that comes twice", "web", middle, flow.FragmentOverlap, "web/send").ofDatagram(first, middle),
+		stops("a fragment beyond the largest packet", "web", labtest.Raw(17, web, near).Size(44).Fragment(0x1fff), flow.FragmentOverlap,
+			"web/send").ofDatagram(),
+		stops("a fragment that ends where no other can begin", "web", labtest.UDP(web, 4008, near, 53).Size(45).
+			Fragment(labtest.MoreFragments), flow.MalformedPacket, "web/send").ofDatagram(),
+		{name: "a first fragment of an ICMP error", from: "web", reason: flow.FragmentUnsupported, by: byEngine, piece: true,
+			packet: labtest.Unreachable(web, near, labtest.UDP(near, 1, web, 53)).Size(68).Fragment(labtest.MoreFragments)},
 	}
 }
 

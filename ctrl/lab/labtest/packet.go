@@ -14,6 +14,8 @@ type Packet struct {
 	src, dst   netip.Addr
 	protocol   uint8
 	ttl        uint8
+	id         uint16 // IPv4
+	class      uint8  // type of service or traffic class
 	options    []byte // IPv4
 	extensions []byte // IPv6, with extension the protocol number of the first
 	extension  uint8
@@ -34,7 +36,7 @@ const payload = "vpclab"
 
 // Raw is a packet of any protocol whose upper layer is not looked at.
 func Raw(protocol uint8, src, dst string) Packet {
-	return Packet{src: netip.MustParseAddr(src), dst: netip.MustParseAddr(dst), protocol: protocol, ttl: 64, upper: []byte(payload)}
+	return Packet{src: netip.MustParseAddr(src), dst: netip.MustParseAddr(dst), protocol: protocol, ttl: 64, id: 0x1234, upper: []byte(payload)}
 }
 
 // TCP is a segment with the given flags.
@@ -81,6 +83,44 @@ func Unreachable(src, dst string, quoted Packet) Packet {
 	return p.Upper(append([]byte{kind, code, 0, 0, 0, 0, 0, 0}, quoted.Bytes()...))
 }
 
+// TooBig is what a router at src tells the sender of a packet that exceeds an MTU, in bytes: ICMP "fragmentation needed" (RFC 1191) or
+// ICMPv6 "packet too big" (RFC 4443), with as much of the packet as fits in 576 and in 1280 bytes.
+func TooBig(src, dst string, mtu uint16, quoted Packet) Packet {
+	if netip.MustParseAddr(src).Is6() {
+		return routerError(src, dst, []byte{2, 0, 0, 0, 0, 0, byte(mtu >> 8), byte(mtu)}, quoted)
+	}
+	return routerError(src, dst, []byte{3, 4, 0, 0, 0, 0, byte(mtu >> 8), byte(mtu)}, quoted)
+}
+
+// TimeExceeded is what a router at src tells the sender of an IPv4 packet whose TTL ended there (RFC 792).
+func TimeExceeded(src, dst string, quoted Packet) Packet {
+	return routerError(src, dst, []byte{11, 0, 0, 0, 0, 0, 0, 0}, quoted)
+}
+
+// routerError is of precedence 6 (RFC 1812, section 4.3.2.5) and in one piece.
+func routerError(src, dst string, header []byte, quoted Packet) Packet {
+	p := ICMP(src, dst, header[0], header[1], 0).ID(0).Fragment(DontFragment)
+	p.class = 6 << 5
+	most := 576 - 20 - 8
+	if p.src.Is6() {
+		most = 1280 - 40 - 8
+	}
+	b := quoted.Bytes()
+	return p.Upper(append(header, b[:min(len(b), most)]...))
+}
+
+// Reset is a router's answer to a TCP packet with ACK, in place of whom that was for (RFC 9293, section 3.10.7.1).
+func Reset(of Packet) Packet {
+	p := of.ID(0).Fragment(DontFragment)
+	p.src, p.dst, p.ttl = of.dst, of.src, 64
+	header := make([]byte, 20)
+	copy(header, of.upper[2:4])
+	copy(header[2:], of.upper[:2])
+	copy(header[4:], of.upper[8:12])
+	header[12], header[13] = 5<<4, flow.RST
+	return p.Upper(header)
+}
+
 // Upper replaces the upper layer, checksum field included.
 func (p Packet) Upper(b []byte) Packet {
 	p.upper = b
@@ -110,6 +150,38 @@ func (p Packet) Extensions(first uint8, b ...byte) Packet {
 func (p Packet) Fragment(flagsAndOffset uint16) Packet {
 	p.fragment = flagsAndOffset
 	return p
+}
+
+// ID sets the identification: IPv4's, or that in an IPv6 packet's fragment header, its only extension. An IPv6 packet without one has none.
+func (p Packet) ID(id uint16) Packet {
+	p.id = id
+	if p.extension == fragmentHeader && len(p.extensions) == 8 {
+		p.extensions = binary.BigEndian.AppendUint16(slices.Clone(p.extensions[:6]), id)
+	}
+	return p
+}
+
+// fragmentHeader is the number of IPv6's fragment header.
+const fragmentHeader = 44
+
+// Piece is a fragment of an IPv4 packet without options: from some byte of its upper layer, a multiple of eight, up to another one, or
+// to its end if that is 0.
+func (p Packet) Piece(from, to int) Packet {
+	return p.Edit(func(b []byte) []byte {
+		const header = 20
+		place := uint16(from / 8)
+		end := len(b)
+		if to != 0 {
+			place |= MoreFragments
+			end = header + to
+		}
+		piece := append(slices.Clone(b[:header]), b[header+from:end]...)
+		binary.BigEndian.PutUint16(piece[2:], uint16(len(piece)))
+		binary.BigEndian.PutUint16(piece[6:], place)
+		piece[10], piece[11] = 0, 0
+		binary.BigEndian.PutUint16(piece[10:], checksum(piece[:header]))
+		return piece
+	})
 }
 
 // Unsummed leaves the upper layer's checksum zero.
@@ -177,7 +249,7 @@ func (p Packet) Bytes() []byte {
 func (p Packet) ipHeader(upper int) []byte {
 	if p.src.Is6() {
 		b := make([]byte, 40)
-		b[0] = 6 << 4
+		b[0], b[1] = 6<<4|p.class>>4, p.class<<4
 		binary.BigEndian.PutUint16(b[4:], uint16(len(p.extensions)+upper))
 		b[6], b[7] = p.protocol, p.ttl
 		if p.extensions != nil {
@@ -188,9 +260,9 @@ func (p Packet) ipHeader(upper int) []byte {
 		return b
 	}
 	b := append(make([]byte, 20), p.options...)
-	b[0] = byte(4<<4 | len(b)/4)
+	b[0], b[1] = byte(4<<4|len(b)/4), p.class
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)+upper))
-	binary.BigEndian.PutUint16(b[4:], 0x1234)
+	binary.BigEndian.PutUint16(b[4:], p.id)
 	binary.BigEndian.PutUint16(b[6:], p.fragment)
 	b[8], b[9] = p.ttl, p.protocol
 	copy(b[12:], p.src.AsSlice())
