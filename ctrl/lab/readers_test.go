@@ -458,13 +458,16 @@ func (w *wires) journalTells(mark int64, r row) {
 func TestFragmentsWait(t *testing.T) {
 	both(t, func(t *testing.T, offload bool) {
 		w := newWires(t, offload)
+		tap := w.taps["web"]
+		first := labtest.UDP(web, 4004, near, 53).Size(44).Fragment(labtest.MoreFragments)
 		middle := labtest.Raw(17, web, near).Size(44).Fragment(labtest.MoreFragments | 3)
 		last := labtest.Raw(17, web, near).Size(40).Fragment(6)
-		hold := func(id uint16) {
+		begun := w.fate("web")
+		hold := func() {
 			t.Helper()
 			before := w.fate("web")
-			for i, p := range []labtest.Packet{last.ID(id), middle.ID(id)} {
-				if err := w.taps["web"].Send(w.taps["web"].Frame(p.Bytes())); err != nil {
+			for i, p := range []labtest.Packet{last, middle} {
+				if err := tap.Send(tap.Frame(p.Bytes())); err != nil {
 					t.Fatal(err)
 				}
 				until(t, "the fragment is held", func() bool { return w.engine.Stats().Held == i+1 })
@@ -476,47 +479,39 @@ func TestFragmentsWait(t *testing.T) {
 				t.Errorf("%s hears %x", name, stray)
 			}
 		}
-		for _, row := range []struct {
-			name  string
-			port  uint16
-			first string
-			want  fate
-		}{
-			{"allowed", 4004, near, fate{delivered: 3}},
-			{"dropped", 4004, "", fate{flow.FragmentIncomplete.String(): 2}},
-		} {
-			hold(row.port)
-			before := w.fate("web")
-			if row.first == "" {
-				w.engine.Advance(monotonic(), 29*time.Second)
-				w.engine.Mark(monotonic())
-				if held := w.engine.Stats().Held; held != 2 {
-					t.Errorf("%s: %d fragments are held after less than 30 s", row.name, held)
-				}
-				w.engine.Advance(monotonic(), time.Second)
-			} else {
-				first := labtest.UDP(web, row.port, row.first, 53).Size(44).Fragment(labtest.MoreFragments).ID(row.port)
-				if err := w.taps["web"].Send(w.taps["web"].Frame(first.Bytes())); err != nil {
-					t.Fatal(err)
-				}
-				heard := map[string]bool{}
-				for range 3 {
-					frame, err := w.taps["near"].Await(patience)
-					if err != nil {
-						t.Fatal(err)
-					}
-					heard[string(frame)] = true
-				}
-				for _, p := range []labtest.Packet{first, middle.ID(row.port), last.ID(row.port)} {
-					if !heard[string(delivery(w.taps["near"], p))] {
-						t.Errorf("%s: %x does not arrive", row.name, p.Bytes())
-					}
-				}
+
+		hold()
+		if err := tap.Send(tap.Frame(first.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+		heard := map[string]bool{}
+		for range 3 {
+			frame, err := w.taps["near"].Await(patience)
+			if err != nil {
+				t.Fatal(err)
 			}
-			until(t, "nothing is held", func() bool { return w.engine.Stats().Held == 0 && w.fate("web").since(before).total() > 1 })
-			if got := w.fate("web").since(before); !maps.Equal(got, row.want) {
-				t.Errorf("%s: counted %v, want %v", row.name, got, row.want)
+			heard[string(frame)] = true
+		}
+		for _, p := range []labtest.Packet{first, middle, last} {
+			if !heard[string(delivery(w.taps["near"], p))] {
+				t.Errorf("%x does not arrive", p.Bytes())
 			}
+		}
+
+		hold()
+		w.engine.Advance(monotonic(), 25*time.Second)
+		w.engine.Mark(monotonic())
+		if held := w.engine.Stats().Held; held != 2 {
+			t.Errorf("%d fragments are held after less than 30 s", held)
+		}
+		w.engine.Advance(monotonic(), 5*time.Second)
+		dropped := flow.FragmentIncomplete.String()
+		until(t, "both fragments are given up", func() bool { return w.fate("web")[dropped] == begun[dropped]+2 })
+		if got, want := w.fate("web").since(begun), (fate{delivered: 3, dropped: 2}); !maps.Equal(got, want) {
+			t.Errorf("counted %v, want %v", got, want)
+		}
+		if held := w.engine.Stats().Held; held != 0 {
+			t.Errorf("%d fragments are held after 30 s", held)
 		}
 	})
 }
