@@ -393,7 +393,7 @@ func edgeTable() []row {
 	}
 }
 
-// natGateway is what nat.out and nat.round carry. The first port towards a destination is 1024. The engine sees the first answer, whose
+// natGateway is what nat.out and nat.round carry. The first port towards a destination is 1024. The engine sees a SYN-ACK, whose
 // MSS it may have to lower, although it foresaw it.
 func natGateway() []row {
 	asks := sending{"inner", labtest.UDP(inner, 7000, host, 53)}
@@ -406,7 +406,7 @@ func natGateway() []row {
 		passes("ping through a NAT gateway", "inner", labtest.ICMP(inner, host, 8, 0, 7), "example").
 			as(labtest.ICMP(natPublic, host, 8, 0, 1024).TTL(63)),
 		passes("an answer through a NAT gateway", "example", labtest.UDP(host, 53, natPublic, 1024), "inner").
-			as(labtest.UDP(host, 53, inner, 7000).TTL(63)).after(asks),
+			as(labtest.UDP(host, 53, inner, 7000).TTL(63)).after(asks).foreseen(),
 		passes("a SYN-ACK through a NAT gateway", "example", labtest.TCP(host, 80, natPublic, 1024, syn|ack), "inner").
 			as(labtest.TCP(host, 80, inner, 7000, syn|ack).TTL(63)).after(opens),
 		passes("an error through a NAT gateway, translated inside and out", "example",
@@ -541,7 +541,7 @@ func fragments() []row {
 			"web/send").ofDatagram(),
 		stops("a fragment that ends where no other can begin", "web", labtest.UDP(web, 4008, near, 53).Size(45).
 			Fragment(labtest.MoreFragments), flow.MalformedPacket, "web/send").ofDatagram(),
-		{name: "a first fragment of an ICMP error", from: "web", reason: flow.FragmentUnsupported, by: byEngine, piece: true,
+		{name: "a first fragment of an ICMP error", from: "web", reason: flow.FragmentUnsupported, at: "web/send", by: byEngine, piece: true,
 			packet: labtest.Unreachable(web, near, labtest.UDP(near, 1, web, 53)).Size(68).Fragment(labtest.MoreFragments)},
 	}
 }

@@ -19,7 +19,7 @@ func (e *Engine) decideFragment(att *fabric.Attachment, b []byte, info *packet.I
 	k := fragment.KeyOf(att.Index, info)
 	switch o := e.fragments.Offer(e.fragmentTime(), k, info, b); o.Step {
 	case fragment.Decide:
-		d := datagram{tuple: info.Tuple, refused: e.refusedFragment(att, info)}
+		d := datagram{tuple: info.Tuple, refused: e.refusedFragment(att, b, info)}
 		out := e.followDatagram(att, b, info, d)
 		for _, held := range e.fragments.Settle(k, d) {
 			e.releaseFragment(att, held, d)
@@ -38,9 +38,16 @@ func (e *Engine) fragmentTime() int64 { return e.now + int64(e.advanced) }
 
 // refusedFragment walks a first fragment where being one matters: a NAT gateway carries fragments of UDP only. Elsewhere it is a packet
 // of its flow like any other.
-func (e *Engine) refusedFragment(att *fabric.Attachment, info *packet.Info) flow.Reason {
+func (e *Engine) refusedFragment(att *fabric.Attachment, b []byte, info *packet.Info) flow.Reason {
 	switch {
 	case info.ICMPError:
+		about := info.Tuple
+		var quoted packet.Info
+		if packet.Quoted(b, info, &quoted) {
+			about = quoted.Tuple
+		}
+		e.net.Refuse(info.Tuple, att, flow.FragmentUnsupported, &e.path)
+		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: about}, &e.path)
 		return flow.FragmentUnsupported
 	case info.Tuple.Protocol == flow.UDP:
 		return flow.None

@@ -28,6 +28,12 @@ func (w *walk) routed(g *ENI, hop Hop) bool {
 // natMSS is the largest TCP payload of a packet that crosses a NAT gateway, which lowers the MSS of SYNs to it.
 const natMSS = NATGatewayMTU - 20 - 20
 
+func (w *walk) clampMSS() {
+	if w.packet.Tuple.Protocol == flow.TCP {
+		w.path.MSS = natMSS
+	}
+}
+
 // translate is a NAT gateway for what comes from inside: into its subnet, another source, and out again under its own subnet's ACL
 // and route table (VPC user guide, NAT gateways).
 func (w *walk) translate(g *ENI, crossed bool) {
@@ -51,7 +57,7 @@ func (w *walk) translate(g *ENI, crossed bool) {
 		return
 	}
 	w.tap(g, Ingress, true, w.begun())
-	w.path.MSS = natMSS
+	w.clampMSS()
 	if w.packet.Tuple.Family == 6 {
 		w.toIPv4()
 	}
@@ -122,7 +128,7 @@ func (w *walk) restore(g *ENI) {
 		w.drop(hop, flow.NATFragment)
 		return
 	}
-	w.path.MSS = natMSS
+	w.clampMSS()
 	if to.Addr().Is6() {
 		w.toIPv6()
 	}
