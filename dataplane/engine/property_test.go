@@ -144,7 +144,7 @@ func play(t *testing.T, lab *reference.Lab, steps []reference.Step, offload bool
 		}
 		want := r.model.Send(from, p, chosen)
 		line := fmt.Sprintf("%v: #%d %v\n    %v", s, from, &p, want)
-		if difference := compare(want, got); difference != "" {
+		if difference := r.compare(want, got); difference != "" {
 			return append(lines, line+"\n    DIFFERS: "+difference+"\n    engine: "+got.String()), true
 		}
 		if hit {
@@ -271,7 +271,7 @@ func (r *rig) drops(from uint32) (n [flow.ReasonStride]uint64) {
 }
 
 // compare says in what an outcome differs from the model's.
-func compare(want, got reference.Outcome) string {
+func (r *rig) compare(want, got reference.Outcome) string {
 	if want.Reason != got.Reason || want.To != got.To || want.Cut != got.Cut || want.Reset != got.Reset {
 		return "another fate"
 	}
@@ -281,7 +281,24 @@ func compare(want, got reference.Outcome) string {
 	if want.Fault != "" {
 		return want.Fault
 	}
-	return comparePackets(want.Packet, got.Packet)
+	w, g := want.Packet, got.Packet
+	if w.Quote != nil && g.Quote != nil {
+		quote := *w.Quote
+		w.Quote = &quote
+		r.reveal(w.Quote, g.Quote)
+	}
+	r.reveal(&w, &g)
+	return comparePackets(w, g)
+}
+
+// reveal replaces the model's stand-ins for ports by what is seen of them.
+func (r *rig) reveal(want, got *reference.Packet) {
+	for _, port := range [][2]*int{{&want.SrcPort, &got.SrcPort}, {&want.DstPort, &got.DstPort}, {&want.ID, &got.ID}} {
+		if *port[0] > 0xffff {
+			r.model.Reveal(*port[0], *port[1])
+			*port[0] = *port[1]
+		}
+	}
 }
 
 func comparePackets(want, got reference.Packet) string {

@@ -316,14 +316,15 @@ func (w *walk) translate(gateway *NIC) {
 	}
 }
 
-// reset answers a packet of a TCP connection that the gateway has forgotten, under its own subnet's ACL and route table.
+// reset answers a packet of a TCP connection that the gateway has forgotten, as its sender knows it, under the gateway's own subnet's ACL and
+// route table.
 func (w *walk) reset(gateway *NIC) {
 	if w.p.Protocol != tcp || w.p.Flags&rst != 0 {
 		return
 	}
-	p := w.p.Answer()
+	p := w.sent.Answer()
 	p.Flags, p.Size = rst, 40
-	back := walk{m: w.m, p: p, vpc: w.vpc, sender: gateway}
+	back := walk{m: w.m, p: p, sent: p, vpc: w.vpc, sender: gateway}
 	back.depart(gateway)
 	w.out.Reset = back.out.To
 }
@@ -401,4 +402,24 @@ func (w *walk) restore(gateway *NIC) {
 		return
 	}
 	w.drop(flow.NATInbound)
+}
+
+// Reveal tells the model the port behind a stand-in, which has come to light where a packet arrived on another way than through its gateway.
+func (m *Model) Reveal(standIn, port int) {
+	rename := func(p *int) {
+		if *p == standIn {
+			*p = port
+		}
+	}
+	for _, t := range m.translations {
+		rename(&t.outside.port)
+		rename(&t.ends.localPort)
+	}
+	for _, c := range m.connections {
+		rename(&c.ends.localPort)
+		rename(&c.ends.destPort)
+		rename(&c.began.SrcPort)
+		rename(&c.began.DstPort)
+		rename(&c.began.ID)
+	}
 }

@@ -111,7 +111,7 @@ func (m *Model) begin(place uint32, d direction, p *Packet, tracked bool) *conne
 // Send is one packet's way from the attachment that sends it. chosen is the port, or the echo identifier, that a NAT gateway may have given it:
 // that is the gateway's own choice, to be seen where the packet arrives; 0 if it does not arrive.
 func (m *Model) Send(from uint32, p Packet, chosen int) Outcome {
-	w := &walk{m: m, p: p, chosen: chosen}
+	w := &walk{m: m, p: p, sent: p, chosen: chosen}
 	if h := m.lab.host(from); h != nil {
 		w.leaveHost(h)
 	} else if w.vpc, w.sender = m.lab.nic(from); w.sender != nil {
@@ -129,7 +129,7 @@ func (m *Model) Send(from uint32, p Packet, chosen int) Outcome {
 // walk is one packet on its way. A stage either ends it or calls the next.
 type walk struct {
 	m          *Model
-	p          Packet // as it is by now
+	p, sent    Packet // as it is by now, and as it was
 	vpc        *VPC   // where it is
 	sender     *NIC   // who really sent it; nil for a host, and behind a gateway
 	mtu        int    // below the packet's size: it arrives in pieces
