@@ -173,7 +173,7 @@ const rigAttachments = 32
 
 func newRig(t *testing.T, lab *reference.Lab, offload bool) *rig {
 	r := &rig{t: t, lab: lab, model: reference.New(lab), mem: flow.NewMemory(1024, rigAttachments), generations: []uint32{1, 1, 1}, now: int64(time.Hour)}
-	c := Config{Network: compile(lab, r.generations), Memory: r.mem, Rate: 1}
+	c := Config{Network: compile(lab, r.generations), Memory: r.mem, Rate: float64(lab.Rate)}
 	if offload {
 		r.fast = &cache{entries: map[flow.Key]flow.Entry{}, generations: map[uint32]uint32{}, mem: r.mem}
 		c.Offload = r.fast
@@ -206,7 +206,7 @@ func (r *rig) do(s reference.Step) string {
 		return fmt.Sprintf("%v: %s", s, what)
 	case reference.Advance:
 		r.engine.Advance(r.now, s.Time)
-		r.model.Pass(s.Time)
+		r.model.Advance(s.Time)
 	case reference.Wait:
 		r.pass(s.Time)
 	case reference.Sweep:

@@ -215,6 +215,11 @@ type translation struct {
 	outside end
 }
 
+// sharesPort reports whether answers to two connections could not be told apart.
+func (t *translation) sharesPort(o *translation) bool {
+	return t.outside == o.outside && t.ends.protocol == o.ends.protocol && t.ends.remote == o.ends.remote && t.ends.destPort == o.ends.destPort
+}
+
 // end is an address with a port or an echo's identifier.
 type end struct {
 	addr netip.Addr
@@ -358,10 +363,12 @@ func (w *walk) beginTranslation(gateway *NIC, p *Packet) *translation {
 	} else if w.chosen < 1024 {
 		w.out.Fault = fmt.Sprintf("NAT gateway #%d chose port %d", t.place, w.chosen)
 	}
-	m.translations = slices.DeleteFunc(m.translations, func(old *translation) bool { return old.place == t.place && old.ends == t.ends })
+	m.translations = slices.DeleteFunc(m.translations, func(old *translation) bool {
+		// Of a connection with a hidden end nobody can say that it is another one: the gateway in front may have used its port again.
+		return old.place == t.place && old.ends == t.ends || old.sharesPort(t) && old.ends.localPort > 65535
+	})
 	for _, other := range m.translations {
-		same := other.outside == t.outside && other.ends.protocol == t.ends.protocol && other.ends.remote == t.ends.remote && other.ends.destPort == t.ends.destPort
-		if same && m.alive(&other.connection) {
+		if other.sharesPort(t) && m.alive(&other.connection) {
 			w.out.Fault = fmt.Sprintf("NAT gateway #%d has port %d towards %v in two hands", t.place, w.chosen, t.ends.remote)
 		}
 	}

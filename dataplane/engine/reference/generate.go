@@ -20,7 +20,7 @@ func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 // gateways, and two hosts of the internet.
 func GenerateLab(random *rand.Rand) *Lab {
 	g := generator{random}
-	l := &Lab{Unmapped: []netip.Addr{netip.MustParseAddr("198.51.100.99")}}
+	l := &Lab{Rate: pick(g, 1, 1, 1, 10), Unmapped: []netip.Addr{netip.MustParseAddr("198.51.100.99")}}
 	next := uint32(1)
 	attachment := func() uint32 { next++; return next - 1 }
 	for i := range 1 + g.IntN(2) {
@@ -266,6 +266,20 @@ func (g generator) routes(v *VPC) []Route {
 	return routes
 }
 
+// remove takes an interface away. Routes to it become black holes.
+func (v *VPC) remove(n *NIC) string {
+	v.NICs = slices.DeleteFunc(v.NICs, func(other *NIC) bool { return other == n })
+	v.Edge = slices.DeleteFunc(v.Edge, func(r Route) bool { return r.NIC == n.ID })
+	for _, s := range v.Subnets {
+		for i := range s.Routes {
+			if r := &s.Routes[i]; r.NIC == n.ID {
+				r.Kind, r.NIC = ToBlackhole, noAttachment
+			}
+		}
+	}
+	return fmt.Sprintf("#%d is removed", n.ID)
+}
+
 // edge is an internet gateway's own route table.
 func (g generator) edge(v *VPC) []Route {
 	to := pick(g, v.Subnets...)
@@ -285,7 +299,7 @@ func (l *Lab) Edit(seed uint64) (what string, vpc int, public bool) {
 	g := generator{rand.New(rand.NewPCG(seed, 1))}
 	vpc = g.IntN(len(l.VPCs))
 	v := l.VPCs[vpc]
-	switch g.IntN(12) {
+	switch g.IntN(16) {
 	case 0, 1, 2:
 		group := g.IntN(len(v.Groups))
 		v.Groups[group].Ingress = g.rules(v, 30)
@@ -320,6 +334,26 @@ func (l *Lab) Edit(seed uint64) (what string, vpc int, public bool) {
 		n := pick(g, v.nics(false)...)
 		n.Check = !n.Check
 		what = fmt.Sprintf("#%d checks source and destination: %v", n.ID, n.Check)
+	case 12:
+		s := g.IntN(len(v.Subnets))
+		v.Subnets[s].ACL = g.IntN(len(v.ACLs))
+		what = fmt.Sprintf("subnet %d has acl %d", s, v.Subnets[s].ACL)
+	case 13:
+		v.Edge = nil
+		if v.IGW && g.chance(50) {
+			v.Edge = g.edge(v)
+		}
+		what = fmt.Sprintf("edge routes %v", v.Edge)
+	case 14:
+		what = "nothing"
+		if n := v.nics(true); len(n) > 0 {
+			what, public = v.remove(pick(g, n...)), true
+		}
+	case 15:
+		what = "nothing"
+		if n := v.nics(false); len(n) > 2 {
+			what, public = v.remove(pick(g, n...)), true
+		}
 	}
 	return fmt.Sprintf("vpc %s: %s", v.Name, what), vpc, public
 }

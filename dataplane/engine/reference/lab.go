@@ -12,6 +12,8 @@ import (
 type Lab struct {
 	VPCs  []*VPC
 	Hosts []*Host
+	// Rate is how many times as fast as real time its clock goes.
+	Rate int
 	// Unmapped are public addresses of the lab that belong to nobody.
 	Unmapped []netip.Addr
 }
@@ -210,7 +212,7 @@ func longest(routes []Route, a netip.Addr) (Route, bool) {
 
 // Clone is a copy that shares nothing that can be changed.
 func (l *Lab) Clone() *Lab {
-	c := &Lab{Hosts: l.Hosts, Unmapped: slices.Clone(l.Unmapped)}
+	c := &Lab{Hosts: l.Hosts, Rate: l.Rate, Unmapped: slices.Clone(l.Unmapped)}
 	for _, v := range l.VPCs {
 		w := *v
 		w.Edge, w.Subnets, w.Groups, w.ACLs, w.NICs = slices.Clone(v.Edge), nil, nil, nil, nil
@@ -238,6 +240,9 @@ func (l *Lab) Clone() *Lab {
 // String describes the lab for people who read a difference.
 func (l *Lab) String() string {
 	var b strings.Builder
+	if l.Rate != 1 {
+		fmt.Fprintf(&b, "rate %d\n", l.Rate)
+	}
 	for _, v := range l.VPCs {
 		fmt.Fprintf(&b, "vpc %s %v igw %v eigw %v edge %v\n", v.Name, v.CIDRs, v.IGW, v.EIGW, v.Edge)
 		for i, s := range v.Subnets {

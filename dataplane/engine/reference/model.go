@@ -44,8 +44,11 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("to #%d: %v", o.To, &o.Packet)
 }
 
-// Pass lets lab time pass.
-func (m *Model) Pass(d time.Duration) { m.now += d }
+// Pass lets real time pass.
+func (m *Model) Pass(d time.Duration) { m.Advance(d * time.Duration(m.lab.Rate)) }
+
+// Advance moves the lab's clock.
+func (m *Model) Advance(d time.Duration) { m.now += d }
 
 // Change puts another description of the lab into force. Connections that AWS does not track are judged anew: where the rules no longer
 // leave them untracked, they are tracked from now on.

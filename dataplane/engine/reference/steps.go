@@ -140,6 +140,9 @@ func (g generator) send(l *Lab) (uint32, Packet, bool) {
 		if !p.Echo() {
 			p.ID = 0
 		}
+		if g.chance(5) {
+			p.Code = 5
+		}
 	default:
 		if n != nil && n.Public[p.Src] == p.Dst {
 			return 0, Packet{}, false // both its ends would be one and the same
