@@ -57,7 +57,11 @@ func GenerateSteps(random *rand.Rand) []Step {
 	for i := range steps {
 		s := &steps[i]
 		s.ID, s.Seed = i, g.Uint64()
-		switch n := g.IntN(100); {
+		n := g.IntN(100)
+		if i > 0 && (steps[i-1].Kind == Advance || steps[i-1].Kind == Wait) {
+			n = 18 + n%54 // what time has done shows in what follows
+		}
+		switch {
 		case len(packets) == 0 || n < 18:
 			s.Kind = Send
 		case n < 72:
