@@ -97,7 +97,8 @@ func orNever(n int64) uint64 {
 	return uint64(n)
 }
 
-// encodeDrop makes the value of a dropping entry. Size, silence and addresses do not matter to a packet that goes nowhere.
+// encodeDrop makes the value of a dropping entry. Silence and addresses do not matter to a packet that goes nowhere; size and TTL do, as
+// they may be the reason before the entry's.
 func encodeDrop(k fabricFlowKey, e flow.Entry) fabricFlowEntry {
 	v := fabricFlowEntry{
 		Key:      k,
@@ -105,8 +106,11 @@ func encodeDrop(k fabricFlowKey, e flow.Entry) fabricFlowEntry {
 		Expires:  orNever(e.Expires),
 		Slot:     e.Slot,
 		Mtu:      noLimit,
-		Decision: fabricDecision{Verdict: uint8(e.Verdict), Reason: uint8(e.Reason)},
+		Decision: fabricDecision{Verdict: uint8(e.Verdict), Reason: uint8(e.Reason), Rewrite: uint16(e.Rewrite.Hops) << rewriteHopsShift},
 		Idle:     [3]uint64{never, never, never},
+	}
+	if e.MTU != 0 {
+		v.Mtu = uint32(e.MTU)
 	}
 	for i, d := range e.Domains {
 		v.Domains[i] = fabricDomain{Index: d.Index, Generation: d.Generation}
@@ -117,9 +121,6 @@ func encodeDrop(k fabricFlowKey, e flow.Entry) fabricFlowEntry {
 // encodeDeliver makes the value of a delivering entry. A rewrite to what the packet has already is left out.
 func encodeDeliver(key flow.Key, k fabricFlowKey, e flow.Entry, to Attachment) (fabricFlowEntry, error) {
 	v := encodeDrop(k, e)
-	if e.MTU != 0 {
-		v.Mtu = uint32(e.MTU)
-	}
 	for state, limit := range e.Idle {
 		v.Idle[state] = orNever(int64(limit))
 	}
@@ -148,7 +149,6 @@ func encodeDeliver(key flow.Key, k fabricFlowKey, e flow.Entry, to Attachment) (
 		*a.into = encodeAddress(a.to.As16())
 		d.Rewrite |= a.bit
 	}
-	d.Rewrite |= uint16(r.Hops) << rewriteHopsShift
 	if r.SrcPort != 0 && r.SrcPort != key.SrcPort {
 		d.SourcePort = networkOrder(r.SrcPort)
 		d.Rewrite |= rewriteSourcePort

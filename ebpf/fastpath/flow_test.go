@@ -149,7 +149,7 @@ func TestGenerations(t *testing.T) {
 func TestDroppingEntry(t *testing.T) {
 	r := newRig(t)
 	s := udp("10.0.0.5", 1, "10.0.1.9", 2)
-	e := flow.Entry{Verdict: flow.Drop, Reason: flow.ACLRestriction, Slot: 6, Expires: monotonic() + int64(time.Hour), MTU: 10}
+	e := flow.Entry{Verdict: flow.Drop, Reason: flow.ACLRestriction, Slot: 6, Expires: monotonic() + int64(time.Hour), MTU: 1500}
 	r.install(s.tuple, e)
 	for range 3 {
 		got := r.expect(s.bytes(), drop(flow.ACLRestriction))
@@ -166,6 +166,13 @@ func TestDroppingEntry(t *testing.T) {
 	e.Expires = 0
 	r.install(s.tuple, e)
 	r.expect(s.bytes(), drop(flow.ACLRestriction))
+	// Too big, or at the end of its TTL: that may be the reason, before the entry's.
+	e.MTU = 10
+	r.install(s.tuple, e)
+	r.expect(s.bytes(), upcall)
+	e.MTU, e.Rewrite.Hops, s.ttl = 1500, 1, 1
+	r.install(s.tuple, e)
+	r.expect(s.bytes(), upcall)
 }
 
 // A SYN begins something new; what was decided of the old is not for it.
