@@ -419,7 +419,7 @@ func (e *Engine) install(r *record) {
 // tellsAll reports whether a connection's state follows from the flow's pair of slots, which is all that the fast path looks at: every place that
 // remembers the connection has seen both directions, and nothing of it that is not counted there.
 func (e *Engine) tellsAll(r *record) bool {
-	both := r.peer != nil && (r.peer.entry.Verdict == flow.Deliver || e.mem.Slots[r.peer.slot].Read().Packets != 0)
+	both := r.peer != nil && r.peer.entry.Verdict != 0 || e.mem.Slots[r.slot^1].Read().Packets != 0
 	for _, t := range r.tracks {
 		seen := 0
 		for d := range t.flows {

@@ -140,3 +140,24 @@ func TestFastPathNeedsTheWholeConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestFastPathDoesNotCountARefusedAnswer: the slot of an answer that was refused, and whose record is gone since, says nothing of the
+// connection.
+func TestFastPathDoesNotCountARefusedAnswer(t *testing.T) {
+	fast := &cache{entries: map[flow.Key]flow.Entry{}, generations: map[uint32]uint32{}}
+	b := newBedWith(t, func(b *fabrictest.Bed) {
+		b.Private.ACL = &fabric.ACL{Name: "out only", Egress: b.Private.ACL.Egress}
+	}, fast, 1024)
+	request := b.tcp("10.0.1.5", 40000, "10.0.0.11", 80, syn)
+	key := flow.Key{Attachment: b.Client.Attachment, Tuple: tupleOf(t, request)}
+	b.expect("SYN", b.Client, request, "x")
+	b.expect("SYN-ACK", b.X, b.tcp("10.0.0.11", 80, "10.0.1.5", 40000, synAck), "")
+	b.wait(2 * dropTTL)
+	b.engine.Sweep(b.now)
+	b.expect("ACK", b.Client, b.tcp("10.0.1.5", 40000, "10.0.0.11", 80, ack), "x")
+	if _, held := fast.entries[key]; held {
+		t.Error("the fast path holds a flow whose state it would take for established")
+	}
+	b.wait(61 * time.Second)
+	b.expect("data after a half-open connection's limit", b.Client, b.tcp("10.0.1.5", 40000, "10.0.0.11", 80, ack), "")
+}
