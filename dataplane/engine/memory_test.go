@@ -146,18 +146,19 @@ func TestFastPathNeedsTheWholeConnection(t *testing.T) {
 func TestFastPathDoesNotCountARefusedAnswer(t *testing.T) {
 	fast := &cache{entries: map[flow.Key]flow.Entry{}, generations: map[uint32]uint32{}}
 	b := newBedWith(t, func(b *fabrictest.Bed) {
-		b.Private.ACL = &fabric.ACL{Name: "out only", Egress: b.Private.ACL.Egress}
+		b.Public.ACL = &fabric.ACL{Name: "out only", Egress: b.Public.ACL.Egress}
+		b.Other.Ingress = nil
 	}, fast, 1024)
-	request := b.tcp("10.0.1.5", 40000, "10.0.0.11", 80, syn)
-	key := flow.Key{Attachment: b.Client.Attachment, Tuple: tupleOf(t, request)}
-	b.expect("SYN", b.Client, request, "x")
-	b.expect("SYN-ACK", b.X, b.tcp("10.0.0.11", 80, "10.0.1.5", 40000, synAck), "")
+	request := b.tcp("10.0.0.11", 40000, "203.0.113.5", 80, syn)
+	key := flow.Key{Attachment: b.X.Attachment, Tuple: tupleOf(t, request)}
+	b.expect("SYN", b.X, request, "example")
+	b.fromHost("SYN-ACK", b.tcp("203.0.113.5", 80, "198.51.100.11", 40000, synAck), "")
 	b.wait(2 * dropTTL)
 	b.engine.Sweep(b.now)
-	b.expect("ACK", b.Client, b.tcp("10.0.1.5", 40000, "10.0.0.11", 80, ack), "x")
+	b.expect("ACK", b.X, b.tcp("10.0.0.11", 40000, "203.0.113.5", 80, ack), "example")
 	if _, held := fast.entries[key]; held {
 		t.Error("the fast path holds a flow whose state it would take for established")
 	}
 	b.wait(61 * time.Second)
-	b.expect("data after a half-open connection's limit", b.Client, b.tcp("10.0.1.5", 40000, "10.0.0.11", 80, ack), "")
+	b.expect("data after a half-open connection's limit", b.X, b.tcp("10.0.0.11", 40000, "203.0.113.5", 80, ack), "")
 }
