@@ -80,7 +80,7 @@ var (
 	duration = text{want: "a duration such as 10s, 5m or 1h30m", pattern: `^` + reDuration + `$`, parse: checkDuration}
 	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable)},
 		later: []string{"denied", "nxdomain"}}
-	reason = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes(), later: laterReasons}
+	reason = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes()}
 	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw` or `nat.NAME`",
 		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") +
 			`|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
@@ -100,9 +100,6 @@ var stations, places = fabric.Stations()
 
 // natStations are the hops of a NAT gateway's interface, beside the gateway itself.
 var natStations = []string{"acl-in", "acl-out", "route"}
-
-// laterReasons are the codes that belong to later parts of the language.
-var laterReasons = []string{"LINK_QUEUE_FULL", "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR"}
 
 func reasonCodes() []string {
 	var codes []string

@@ -63,6 +63,12 @@ const (
 	EIGWInbound
 	EIGWFamily
 
+	// The peering connection, and the link that carries its packets.
+	PCXAddressNotInVPC
+	LinkQueueFull
+	LinkLoss
+	LinkBroken
+
 	// vpclab's own limits.
 	UpcallQueueFull
 	FlowTableFull
@@ -136,6 +142,11 @@ var reasons = [...]ReasonInfo{
 	{NATInbound, "NAT_INBOUND", "A NAT gateway accepts no connections from outside.", ours},
 	{EIGWInbound, "EIGW_INBOUND", "An egress-only internet gateway lets nothing in but answers.", ours},
 	{EIGWFamily, "EIGW_IPV4_UNSUPPORTED", "An egress-only internet gateway carries IPv6 only.", "VPC user guide, egress-only internet gateways"},
+
+	{PCXAddressNotInVPC, "PCX_REQUIRES_ADDRESS_IN_VPC_CIDR", "A peering connection carries packets from an address of the one VPC to an address of the other: nothing behind either of them.", reachabilityAnalyzer},
+	{LinkQueueFull, "LINK_QUEUE_FULL", "The link's queue was full: packets came faster than it carries them.", ours},
+	{LinkLoss, "LINK_LOSS", "The link lost the packet, as its `loss` says.", ours},
+	{LinkBroken, "LINK_BROKEN", "The packet did not come out at the other end of the encrypted link as it went in: it was lost or changed on the way.", ours},
 
 	{UpcallQueueFull, "UPCALL_QUEUE_FULL", "The queue to the engine was full.", ours},
 	{FlowTableFull, "FLOW_TABLE_FULL", "The engine tracks as many flows as it may.", "EC2 user guide, conntrack_allowance_exceeded"},
