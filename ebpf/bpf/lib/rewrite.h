@@ -35,121 +35,162 @@ static __always_inline struct checksum checksum_of(__u8 protocol, __u32 upper)
 	return (struct checksum){};
 }
 
-static __always_inline long rewrite_ipv4(struct __sk_buff *skb, const struct checksum *c, __u32 offset, __be32 old, __be32 new)
-{
-	long refused = 0;
+// A sum in one's complement (RFC 1071) that may still have to be folded. It does not depend on the order of bytes.
+typedef __u64 sum;
 
-	if (c->offset && c->pseudo)
-		refused |= bpf_l4_csum_replace(skb, c->offset, old, new, c->pseudo | c->flags | sizeof(new));
-	refused |= bpf_l3_csum_replace(skb, ETHERNET_SIZE + offsetof(struct ipv4_header, checksum), old, new, sizeof(new));
-	return refused | bpf_skb_store_bytes(skb, ETHERNET_SIZE + offset, &new, sizeof(new), 0);
+// replaced is by how much the sum over some words changes when one of them does.
+static __always_inline sum replaced(__u32 old, __u32 new)
+{
+	return (sum)(__u32)~old + new;
 }
 
-static __always_inline long rewrite_ipv6(struct __sk_buff *skb, const struct checksum *c, __u32 offset, const __u64 *old,
-					 const struct address *new)
+static __always_inline __u32 fold(sum s)
 {
-	long refused = 0;
-
-	if (c->offset) {
-		__s64 difference = bpf_csum_diff((__be32 *)old, sizeof(*new), (__be32 *)new->word, sizeof(*new), 0);
-
-		if (difference < 0)
-			return difference;
-		refused |= bpf_l4_csum_replace(skb, c->offset, 0, difference, c->pseudo | c->flags);
-	}
-	return refused | bpf_skb_store_bytes(skb, ETHERNET_SIZE + offset, new, sizeof(*new), 0);
+	s = (__u32)s + (s >> 32);
+	return (__u32)s + (s >> 32);
 }
 
-static __always_inline long rewrite_port(struct __sk_buff *skb, const struct checksum *c, __u32 offset, __be16 old, __be16 new)
+static __always_inline __u16 fold_whole(sum s)
 {
-	long refused = bpf_l4_csum_replace(skb, c->offset, old, new, c->flags | sizeof(new));
+	__u32 half = fold(s);
 
-	return refused | bpf_skb_store_bytes(skb, offset, &new, sizeof(new), 0);
+	half = (half & 0xffff) + (half >> 16);
+	return (half & 0xffff) + (half >> 16);
 }
 
-// ipv4_of is the address of which mapped_half made the second half of an address.
-static __always_inline __be32 ipv4_of(const __u64 *address)
-{
-	__be32 word[4];
+// The beginning of a frame, as far as a rewrite may change it. It is put together on the stack and written by one call, since calls are
+// what a rewrite costs. The stack wants words at their place, so that the frame begins after `unused`.
+struct ipv4_beginning {
+	__u16 unused;
+	struct macs macs;
+	__be16 ethertype;
+	struct ipv4_header ip;
+	__be16 ports[2];
+};
 
-	__builtin_memcpy(word, address, sizeof(word));
-	return word[3];
-}
+struct ipv6_beginning {
+	__u16 unused;
+	struct macs macs;
+	__be16 ethertype;
+	struct ipv6_header ip;
+	__be16 ports[2];
+};
 
-static __always_inline long rewrite_addresses(struct __sk_buff *skb, const struct packet *p, const struct checksum *c,
-					      const struct decision *d)
-{
-	const __u64 *source = p->key.source, *destination = p->key.destination;
-	long refused = 0;
-
-	if (version(p) == 4) {
-		if (d->rewrite & REWRITE_SOURCE)
-			refused |= rewrite_ipv4(skb, c, offsetof(struct ipv4_header, source), ipv4_of(source), d->source.word[3]);
-		if (d->rewrite & REWRITE_DESTINATION)
-			refused |= rewrite_ipv4(skb, c, offsetof(struct ipv4_header, destination), ipv4_of(destination),
-						d->destination.word[3]);
-		return refused;
-	}
-	if (d->rewrite & REWRITE_SOURCE)
-		refused |= rewrite_ipv6(skb, c, offsetof(struct ipv6_header, source), source, &d->source);
-	if (d->rewrite & REWRITE_DESTINATION)
-		refused |= rewrite_ipv6(skb, c, offsetof(struct ipv6_header, destination), destination, &d->destination);
-	return refused;
-}
-
-static __always_inline long rewrite_ports(struct __sk_buff *skb, const struct packet *p, const struct checksum *c, __u32 upper,
-					  const struct decision *d)
+// new_ports says whether there are any, and sets them; changed is by how much their sum does.
+static __always_inline int new_ports(const struct packet *p, const struct decision *d, __be16 *ports, sum *changed)
 {
 	__be16 source = p->key.ends >> 16, destination = p->key.ends;
+
+	ports[0] = d->rewrite & REWRITE_SOURCE_PORT ? d->source_port : source;
+	ports[1] = d->rewrite & REWRITE_DESTINATION_PORT ? d->destination_port : destination;
+	if (!(d->rewrite & (REWRITE_SOURCE_PORT | REWRITE_DESTINATION_PORT)))
+		return 0;
+	*changed = replaced(source, ports[0]) + replaced(destination, ports[1]);
+	return p->protocol == PROTOCOL_TCP || p->protocol == PROTOCOL_UDP;
+}
+
+// rewrite_identifier is for ICMP echo messages, in which it stands where others have ports.
+static __always_inline long rewrite_identifier(struct __sk_buff *skb, const struct packet *p, const struct decision *d, __u32 offset)
+{
+	if (!(d->rewrite & REWRITE_SOURCE_PORT) || (p->protocol != PROTOCOL_ICMP && p->protocol != PROTOCOL_ICMPV6))
+		return 0;
+	return bpf_skb_store_bytes(skb, offset, &d->source_port, sizeof(d->source_port), 0);
+}
+
+// rewrite_checksum tells the upper layer's checksum by how much the sums of addresses and ports changed. It takes a call for each,
+// because in a packet whose checksum is still to be completed the addresses are in it and the ports are not.
+static __always_inline long rewrite_checksum(struct __sk_buff *skb, const struct checksum *c, sum addresses, sum ports)
+{
 	long refused = 0;
 
-	switch (p->protocol) {
-	case PROTOCOL_TCP:
-	case PROTOCOL_UDP:
-		if (d->rewrite & REWRITE_SOURCE_PORT)
-			refused |= rewrite_port(skb, c, upper, source, d->source_port);
-		if (d->rewrite & REWRITE_DESTINATION_PORT)
-			refused |= rewrite_port(skb, c, upper + 2, destination, d->destination_port);
-		break;
-	case PROTOCOL_ICMP:
-	case PROTOCOL_ICMPV6:
-		if (d->rewrite & REWRITE_SOURCE_PORT)
-			refused |= rewrite_port(skb, c, upper + 4, source, d->source_port);
-		break;
-	}
+	if (c->offset && c->pseudo && addresses)
+		refused |= bpf_l4_csum_replace(skb, c->offset, 0, fold(addresses), c->pseudo | c->flags);
+	if (c->offset && ports)
+		refused |= bpf_l4_csum_replace(skb, c->offset, 0, fold(ports), c->flags);
 	return refused;
 }
 
-static __always_inline long rewrite_ttl(struct __sk_buff *skb, const struct packet *p, __u8 hops)
+// write_beginning writes the new beginning of a frame, up to the upper layer's header and the ports in it.
+static __always_inline long write_beginning(struct __sk_buff *skb, const struct packet *p, const struct decision *d, __u32 upper,
+					    sum addresses, const struct macs *frame, __be16 *ports)
 {
-	__u8 ttl = p->ttl - hops;
-	__be16 old = bpf_htons(p->ttl << 8 | p->protocol), new = bpf_htons(ttl << 8 | p->protocol);
-	long refused;
+	struct checksum c = checksum_of(p->protocol, upper);
+	sum changed = 0;
+	__u32 size = upper;
 
-	if (version(p) != 4) // no checksum covers it
-		return bpf_skb_store_bytes(skb, ETHERNET_SIZE + offsetof(struct ipv6_header, hop_limit), &ttl, sizeof(ttl), 0);
-	refused = bpf_l3_csum_replace(skb, ETHERNET_SIZE + offsetof(struct ipv4_header, checksum), old, new, sizeof(new));
-	return refused | bpf_skb_store_bytes(skb, ETHERNET_SIZE + offsetof(struct ipv4_header, ttl), &ttl, sizeof(ttl), 0);
+	if (new_ports(p, d, ports, &changed))
+		size += 2 * sizeof(*ports);
+	return rewrite_checksum(skb, &c, addresses, changed) | rewrite_identifier(skb, p, d, upper + 4) |
+	       bpf_skb_store_bytes(skb, 0, frame, size, 0);
 }
 
-// translate writes new addresses and ports, and counts the TTL down. A function of its own, as most packets have no need of it.
+static __always_inline long translate_ipv4(struct __sk_buff *skb, const struct packet *p, const struct decision *d)
+{
+	const __u32 upper = ETHERNET_SIZE + IPV4_SIZE;
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ipv4_beginning b = {.macs = d->macs, .ethertype = ETHERTYPE_IPV4};
+	sum addresses = 0, header;
+	__u8 ttl;
+
+	if (data + upper > end)
+		return -1; // parsed without having been there
+	__builtin_memcpy(&b.ip, data + ETHERNET_SIZE, sizeof(b.ip));
+	if (d->rewrite & REWRITE_SOURCE) {
+		addresses += replaced(b.ip.source, d->source.word[3]);
+		b.ip.source = d->source.word[3];
+	}
+	if (d->rewrite & REWRITE_DESTINATION) {
+		addresses += replaced(b.ip.destination, d->destination.word[3]);
+		b.ip.destination = d->destination.word[3];
+	}
+	ttl = b.ip.ttl - (d->rewrite >> REWRITE_HOPS_SHIFT);
+	header = addresses + replaced(bpf_htons(b.ip.ttl << 8), bpf_htons(ttl << 8));
+	b.ip.ttl = ttl;
+	b.ip.checksum = ~fold_whole(header + (__u16)~b.ip.checksum);
+	return write_beginning(skb, p, d, upper, addresses, &b.macs, b.ports);
+}
+
+// set_address returns by how much the sum over the address changes.
+static __always_inline sum set_address(struct address *a, const struct address *new)
+{
+	sum changed = 0;
+
+	for (int i = 0; i < 4; i++)
+		changed += replaced(a->word[i], new->word[i]);
+	*a = *new;
+	return changed;
+}
+
+static __always_inline long translate_ipv6(struct __sk_buff *skb, const struct packet *p, const struct decision *d)
+{
+	const __u32 upper = ETHERNET_SIZE + IPV6_SIZE;
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ipv6_beginning b = {.macs = d->macs, .ethertype = ETHERTYPE_IPV6};
+	sum addresses = 0;
+
+	if (data + upper > end)
+		return -1; // parsed without having been there
+	__builtin_memcpy(&b.ip, data + ETHERNET_SIZE, sizeof(b.ip));
+	if (d->rewrite & REWRITE_SOURCE)
+		addresses += set_address(&b.ip.source, &d->source);
+	if (d->rewrite & REWRITE_DESTINATION)
+		addresses += set_address(&b.ip.destination, &d->destination);
+	b.ip.hop_limit -= d->rewrite >> REWRITE_HOPS_SHIFT;
+	return write_beginning(skb, p, d, upper, addresses, &b.macs, b.ports);
+}
+
+// translate writes new addresses and ports, counts the TTL down, and addresses the frame. A function of its own, as most packets have
+// no need of it.
 static __noinline long translate(struct __sk_buff *skb, const struct packet *p, const struct decision *d)
 {
-	__u32 upper = ETHERNET_SIZE + (version(p) == 4 ? IPV4_SIZE : IPV6_SIZE);
-	struct checksum c = checksum_of(p->protocol, upper);
-
-	__u8 hops = d->rewrite >> REWRITE_HOPS_SHIFT;
-
-	if (hops && rewrite_ttl(skb, p, hops))
-		return -1;
-	return rewrite_addresses(skb, p, &c, d) | rewrite_ports(skb, p, &c, upper, d);
+	return version(p) == 4 ? translate_ipv4(skb, p, d) : translate_ipv6(skb, p, d);
 }
 
 // rewrite makes the packet what its receiver is to see, Ethernet header included.
 static __always_inline long rewrite(struct __sk_buff *skb, const struct packet *p, const struct decision *d)
 {
-	if (d->rewrite && translate(skb, p, d))
-		return -1;
+	if (d->rewrite)
+		return translate(skb, p, d);
 	return bpf_skb_store_bytes(skb, 0, &d->macs, sizeof(d->macs), 0);
 }
 
