@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -156,8 +157,9 @@ func (e *Engine) ended(r *record) bool {
 // Stats are the engine's totals.
 type Stats struct {
 	Flows, Tracks   int
-	Delivered       map[uint32]Count // by the attachment that sent
-	Held            int              // fragments that wait for their first one
+	Delivered       map[uint32]Count  // by the attachment that sent
+	Emerged         map[uint32]uint64 // packets that came out of links, by end
+	Held            int               // fragments that wait for their first one
 	OffloadFailures uint64
 }
 
@@ -165,7 +167,7 @@ type Stats struct {
 func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := Stats{Flows: len(e.flows), Tracks: len(e.tracks), Delivered: map[uint32]Count{}, OffloadFailures: e.offloadFailures}
+	s := Stats{Flows: len(e.flows), Tracks: len(e.tracks), Delivered: map[uint32]Count{}, Emerged: maps.Clone(e.emerged), OffloadFailures: e.offloadFailures}
 	s.Held, _ = e.fragments.Held()
 	add := func(sender uint32, c Count) {
 		t := s.Delivered[sender]

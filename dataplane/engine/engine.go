@@ -46,9 +46,11 @@ type Engine struct {
 	nat       translations
 	pairs     slotPairs
 	halves    map[uint32]half
-	delivered map[uint32]Count // by sender, of flows that are gone and of packets that are no flow
+	delivered map[uint32]Count  // by sender, of flows that are gone and of packets that are no flow
+	emerged   map[uint32]uint64 // packets that came out of links, by end
 	journal   journal
 	now       int64         // of the call in progress
+	sender    uint32        // who really sent the packet in progress, if it came out of a link
 	advanced  time.Duration // lab time that jumped
 	fragments *fragment.Table[datagram]
 	emitted   []Emission
@@ -86,6 +88,7 @@ func New(c Config) (*Engine, error) {
 		halves:    map[uint32]half{},
 		waiting:   map[trackKey][]*record{},
 		delivered: map[uint32]Count{},
+		emerged:   map[uint32]uint64{},
 		told:      map[uint32]int64{},
 		fragments: fragment.New[datagram](fragment.Limits{}),
 	}
@@ -104,6 +107,24 @@ func (e *Engine) Handle(now int64, from uint32, packets [][]byte, out []uint32) 
 	for i, b := range packets {
 		out[i] = e.decide(from, b)
 	}
+	return e.takeEmitted()
+}
+
+// HandleEmerged is Handle for what came out of a link at an end; senders[i] is the attachment that sent packet i into it.
+func (e *Engine) HandleEmerged(now int64, end uint32, packets [][]byte, senders, out []uint32) []Emission {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now = now
+	e.emerged[end] += uint64(len(packets))
+	for i, b := range packets {
+		e.sender = senders[i]
+		out[i] = e.decide(end, b)
+	}
+	e.sender = 0
+	return e.takeEmitted()
+}
+
+func (e *Engine) takeEmitted() []Emission {
 	emitted := e.emitted
 	e.emitted = nil
 	return emitted
@@ -196,7 +217,7 @@ func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
 		e.forgetPair(r)
 		r = nil
 	}
-	if r != nil && e.current(r) {
+	if r != nil && r.sender == e.sender && e.current(r) {
 		return r
 	}
 	if r != nil && e.over(r) {
@@ -204,7 +225,7 @@ func (e *Engine) lookup(att *fabric.Attachment, info *packet.Info) *record {
 		e.forgetPair(r)
 		r = nil
 	}
-	p := walked(info)
+	p := e.inProgress(info)
 	e.net.Walk(p, att, e, &e.path)
 	return e.settle(r, key, &p)
 }
@@ -220,6 +241,13 @@ func walked(info *packet.Info) fabric.Packet {
 		Tuple: info.Tuple, Length: info.Length, TTL: info.TTL, TCPFlags: info.TCPFlags, ICMPType: info.ICMPType, ICMPCode: info.ICMPCode,
 		MayFragment: mayFragment(info),
 	}
+}
+
+// inProgress is what the walk looks at of the packet in progress.
+func (e *Engine) inProgress(info *packet.Info) fabric.Packet {
+	p := walked(info)
+	p.Sender = e.sender
+	return p
 }
 
 // current reports whether a record's decision holds: its VPCs are as they were, and every interface that tracks it still does.
@@ -311,6 +339,7 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	path := &e.path
 	r.arrives = path.Tuple
 	r.mss, r.family = path.MSS, path.Family
+	r.sender, r.linked = p.Sender, e.isLink(r.key.Attachment) || e.isLink(path.Out)
 	r.checked = e.now
 	r.installed = 0
 	r.entry = flow.Entry{
@@ -351,6 +380,9 @@ func (e *Engine) predict(r *record) {
 		return
 	}
 	reply := e.expect(r, out.Index, e.now)
+	if out.Peering != nil {
+		return // who answers is known when the answer comes out of the link
+	}
 	if reply == nil || e.over(reply) || reply.entry.Verdict != 0 && e.current(reply) {
 		return
 	}
@@ -390,7 +422,7 @@ func (e *Engine) counted(r *record) bool {
 
 // offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered.
 func (e *Engine) offloadPair(r *record, info *packet.Info) {
-	if e.offload == nil || r.family != 0 || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
+	if e.offload == nil || r.family != 0 || r.linked || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
 		return
 	}
 	// A SYN-ACK whose MSS is to be lowered passes the engine first.
@@ -474,7 +506,7 @@ func (e *Engine) decideError(att *fabric.Attachment, b []byte, info *packet.Info
 
 // decideOnce walks and applies one packet without caching the decision.
 func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *packet.Info) uint32 {
-	p := walked(info)
+	p := e.inProgress(info)
 	if quoted != nil {
 		p.Error, p.Quoted = true, quoted.Tuple
 	}
@@ -526,6 +558,12 @@ func (e *Engine) attachment(index uint32) *fabric.Attachment {
 		return nil
 	}
 	return e.net.Attachments[index]
+}
+
+// isLink reports whether an attachment is the end of a link. eBPF knows none.
+func (e *Engine) isLink(attachment uint32) bool {
+	a := e.attachment(attachment)
+	return a != nil && a.Peering != nil
 }
 
 func (e *Engine) publishGenerations() error {

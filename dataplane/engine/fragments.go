@@ -52,7 +52,7 @@ func (e *Engine) refusedFragment(att *fabric.Attachment, b []byte, info *packet.
 	case info.Tuple.Protocol == flow.UDP:
 		return flow.None
 	}
-	p := walked(info)
+	p := e.inProgress(info)
 	p.Fragment = true
 	e.net.Walk(p, att, e, &e.path)
 	e.keepFresh(false)

@@ -86,7 +86,7 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 			continue
 		}
 		to := e.attachment(r.entry.Out)
-		if to == nil || to.ENI != nil && !to.ENI.Owns(r.arrives.DstAddr()) {
+		if to == nil || to.Peering != nil || to.ENI != nil && !to.ENI.Owns(r.arrives.DstAddr()) {
 			continue
 		}
 		if int64(e.mem.Slots[r.slot].Read().Last) >= mark {

@@ -15,6 +15,8 @@ type record struct {
 	entry   flow.Entry // Verdict 0: nothing is decided yet
 	family  uint8      // to which NAT64 changes its packets; 0: it does not
 	mss     uint16     // to which a SYN's MSS is lowered; 0: it is left alone
+	sender  uint32     // who really sends the flow, if it comes out of a link
+	linked  bool       // a link carries it, to or from here
 	tracks  []*track
 	waits   trackKey // of a refusal: the connection that would end it
 	idle    idleness
@@ -184,7 +186,7 @@ func (e *Engine) expired(r *record, now int64) bool {
 
 // tuple is a packet of the flow for a walk that no packet caused: one in the middle of its connection.
 func (r *record) packet() fabric.Packet {
-	p := fabric.Packet{Tuple: r.key.Tuple, TTL: 255}
+	p := fabric.Packet{Tuple: r.key.Tuple, TTL: 255, Sender: r.sender}
 	switch r.key.Protocol {
 	case flow.TCP:
 		p.TCPFlags = flow.ACK

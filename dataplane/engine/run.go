@@ -9,7 +9,7 @@ import (
 	"github.com/vpclab/vpclab/dataplane/netdev"
 )
 
-// Switch moves packets between the devices of attachments and the engine.
+// Switch moves packets between the devices of attachments, the ends of links, and the engine.
 type Switch struct {
 	engine *Engine
 	now    func() int64 // monotonic nanoseconds
@@ -18,6 +18,7 @@ type Switch struct {
 
 	mu      sync.RWMutex
 	devices map[uint32]netdev.Device
+	ends    map[uint32]*end
 	readers sync.WaitGroup
 }
 
@@ -31,7 +32,8 @@ const (
 // NewSwitch makes a switch without devices. failed is told when a device breaks for another reason than being closed.
 func NewSwitch(e *Engine, now func() int64, failed func(attachment uint32, err error)) *Switch {
 	return &Switch{
-		engine: e, now: now, pool: netdev.NewPool(largestMTU, maxBatches), failed: failed, devices: map[uint32]netdev.Device{},
+		engine: e, now: now, pool: netdev.NewPool(largestMTU, maxBatches), failed: failed,
+		devices: map[uint32]netdev.Device{}, ends: map[uint32]*end{},
 	}
 }
 
@@ -55,7 +57,7 @@ func (s *Switch) Unplug(attachment uint32) error {
 	return d.Close()
 }
 
-// Close closes all devices and waits for their readers.
+// Close closes all devices and waits for their readers. Links belong to who joined them.
 func (s *Switch) Close() error {
 	s.mu.Lock()
 	devices := s.devices
@@ -69,19 +71,123 @@ func (s *Switch) Close() error {
 	return errors.Join(errs...)
 }
 
-// reader is the goroutine of one device, with the slices that it uses again for each batch.
-type reader struct {
+// Into takes packets of sender into a link: frames with netdev.Headroom bytes in front, which it copies. It does not wait.
+type Into func(sender uint32, frames [][]byte)
+
+// end is the end of a link.
+type end struct {
+	forwarder
+	into Into
+}
+
+// Join makes an attachment the end of a link.
+func (s *Switch) Join(attachment uint32, into Into) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends[attachment] = &end{forwarder{Switch: s, attachment: attachment}, into}
+}
+
+// Leave takes the end of a link away; one that is not there is fine.
+func (s *Switch) Leave(attachment uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ends, attachment)
+}
+
+// Emerge forwards what came out of a link at an end; senders[i] is the attachment that sent frame i into it. Frames have netdev.Headroom
+// bytes in front and are edited in place. Calls for one end come one after another.
+func (s *Switch) Emerge(attachment uint32, frames [][]byte, senders []uint32) {
+	s.mu.RLock()
+	e := s.ends[attachment]
+	s.mu.RUnlock()
+	if e == nil {
+		return // the link is being taken away
+	}
+	e.take(frames)
+	emitted := s.engine.HandleEmerged(s.now(), attachment, e.packets, senders, e.outs)
+	e.deliver(frames)
+	e.send(emitted)
+}
+
+// forwarder hands a source's packets to the engine and from there to where they go, with slices that it uses again for each batch.
+type forwarder struct {
 	*Switch
 	attachment uint32
-	device     netdev.Device
 	packets    [][]byte
 	outs       []uint32
 	group      [][]byte
 	lengths    []int
 }
 
+// take makes ready for a batch.
+func (f *forwarder) take(frames [][]byte) {
+	f.packets, f.outs = f.packets[:0], f.outs[:0]
+	for _, frame := range frames {
+		f.packets = append(f.packets, frame[netdev.Headroom:])
+		f.outs = append(f.outs, 0)
+	}
+}
+
+// deliver writes the packets of a batch, those for one attachment together and in their order.
+func (f *forwarder) deliver(frames [][]byte) {
+	for i, out := range f.outs {
+		if out == 0 {
+			continue
+		}
+		f.group, f.lengths = f.group[:0], f.lengths[:0]
+		for j := i; j < len(f.outs); j++ {
+			if f.outs[j] == out {
+				f.add(frames[j])
+				f.outs[j] = 0
+			}
+		}
+		f.write(out)
+	}
+}
+
+// send writes what the engine itself sends.
+func (f *forwarder) send(emitted []Emission) {
+	for _, x := range emitted {
+		f.group, f.lengths = f.group[:0], f.lengths[:0]
+		f.add(x.Frame)
+		f.write(x.Out)
+	}
+}
+
+// add puts a frame into the group. Its length is kept apart, as a device may edit what it writes.
+func (f *forwarder) add(frame []byte) {
+	f.group = append(f.group, frame)
+	f.lengths = append(f.lengths, len(frame)-netdev.Headroom)
+}
+
+// write hands the group to a link or a device. What the kernel refuses is a drop; which of the group it was is not known, nor does it
+// matter.
+func (f *forwarder) write(out uint32) {
+	f.mu.RLock()
+	d, e := f.devices[out], f.ends[out]
+	f.mu.RUnlock()
+	if e != nil {
+		e.into(f.attachment, f.group)
+		return
+	}
+	written := 0
+	if d != nil {
+		written, _ = d.Write(f.group)
+	}
+	if written < len(f.lengths) {
+		f.engine.undelivered(f.attachment, f.lengths[written:])
+	}
+}
+
+// reader is the goroutine of one device.
+type reader struct {
+	forwarder
+	device netdev.Device
+	frames [][]byte
+}
+
 func (s *Switch) runReader(attachment uint32, d netdev.Device) {
-	r := reader{Switch: s, attachment: attachment, device: d}
+	r := reader{forwarder: forwarder{Switch: s, attachment: attachment}, device: d}
 	for {
 		err := r.forward()
 		if err == nil {
@@ -120,50 +226,15 @@ func (r *reader) forward() error {
 		r.engine.countDrop(r.attachment, flow.MTUExceeded, 0)
 		return nil
 	}
-	r.packets, r.outs = r.packets[:0], r.outs[:0]
+	r.frames = r.frames[:0]
 	for i := range n {
-		r.packets = append(r.packets, batch.Packet(i))
-		r.outs = append(r.outs, 0)
+		r.frames = append(r.frames, batch.Frame(i))
 	}
+	r.take(r.frames)
 	emitted := r.engine.Handle(r.now(), r.attachment, r.packets, r.outs)
-	r.deliver(batch)
-	for _, x := range emitted {
-		r.group, r.lengths = append(r.group[:0], x.Frame), append(r.lengths[:0], len(x.Frame)-netdev.Headroom)
-		r.write(x.Out)
-	}
+	r.deliver(r.frames)
+	r.send(emitted)
 	return nil
-}
-
-// deliver writes the packets of a batch, those for one attachment together and in their order.
-func (r *reader) deliver(b *netdev.Batch) {
-	for i, out := range r.outs {
-		if out == 0 {
-			continue
-		}
-		r.group, r.lengths = r.group[:0], r.lengths[:0]
-		for j := i; j < len(r.outs); j++ {
-			if r.outs[j] == out {
-				r.group = append(r.group, b.Frame(j))
-				r.lengths = append(r.lengths, b.Sizes[j])
-				r.outs[j] = 0
-			}
-		}
-		r.write(out)
-	}
-}
-
-// write hands the group to a device. What the kernel refuses is a drop; which of the group it was is not known, nor does it matter.
-func (r *reader) write(out uint32) {
-	r.mu.RLock()
-	d := r.devices[out]
-	r.mu.RUnlock()
-	written := 0
-	if d != nil {
-		written, _ = d.Write(r.group)
-	}
-	if written < len(r.lengths) {
-		r.engine.undelivered(r.attachment, r.lengths[written:])
-	}
 }
 
 // undelivered counts packets that the kernel refused.

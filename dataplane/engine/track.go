@@ -225,6 +225,9 @@ func (e *Engine) limits(at *fabric.ENI, proto uint8) flow.Timeouts {
 // remember does at every interface on the way of a packet, sent by attachment from, what the walk in e.path noted there. r is the packet's
 // flow, which counts it, or nil if it gets no record: the interfaces that a refused packet passed know its connection nevertheless.
 func (e *Engine) remember(from uint32, r *record, p *fabric.Packet) {
+	if p.Sender != 0 {
+		from = p.Sender
+	}
 	for i := range e.path.Taps() {
 		if tap := &e.path.Taps()[i]; tap.Passed {
 			e.rememberAt(tap, from, r, p)

@@ -34,6 +34,12 @@ func (p *Path) Advice() string {
 		return fmt.Sprintf("give an instance eip: %s", h.Tuple.DstAddr())
 	case flow.IGWDestinationRFC1918, flow.IGWDestinationRFC6598:
 		return fmt.Sprintf("route %s to something else than the internet gateway", h.Tuple.DstAddr())
+	case flow.PCXAddressNotInVPC:
+		return "a peering connection carries packets between addresses of its two VPCs only: peer the VPC that has the other address itself"
+	case flow.LinkQueueFull:
+		return "send less at a time, or give the peering's link a higher rate"
+	case flow.LinkLoss:
+		return "take `loss` out of the peering's link"
 	case flow.NoTrackedConnection:
 		return "open a new connection"
 	case flow.UnknownDestination:

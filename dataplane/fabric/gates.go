@@ -58,13 +58,10 @@ func (w *walk) matchGroups(e *ENI, d Direction) *SGRule {
 // appliance, a NAT device or a public address (VPC user guide, security group rules).
 func (w *walk) matchPeer(r *SGRule, e *ENI, d Direction) bool {
 	if r.ByGroup {
-		peer := w.sender
-		addr := w.src()
 		if d == Egress {
-			addr = w.dst()
-			peer = e.Subnet.VPC.ENIs[addr]
+			return e.Subnet.VPC.memberAt(w.dst(), r.Group)
 		}
-		return peer != nil && peer.InGroup(r.Group) && peer.Owns(addr)
+		return w.sender != nil && w.sender.InGroup(r.Group) && w.sender.Owns(w.src())
 	}
 	addr := w.src()
 	if d == Egress {

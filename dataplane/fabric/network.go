@@ -15,20 +15,24 @@ type Network struct {
 	Internet Internet
 }
 
-// Attachment is anything that can send packets into the fabric: an ENI of an instance, or an internet host. Exactly one of ENI and
-// Host is set.
+// Attachment is anything that can send packets into the fabric: an ENI of an instance, an internet host, or the end of a peering
+// connection at which packets come out of its link. Exactly one of ENI, Host and Peering is set.
 type Attachment struct {
-	Index uint32
-	ENI   *ENI
-	Host  *Host
+	Index   uint32
+	ENI     *ENI
+	Host    *Host
+	Peering *PeeringEnd
 }
 
 // Name is how hops call the attachment.
 func (a *Attachment) Name() string {
-	if a.ENI != nil {
+	switch {
+	case a.ENI != nil:
 		return a.ENI.Name
+	case a.Host != nil:
+		return a.Host.Name
 	}
-	return a.Host.Name
+	return a.Peering.Name
 }
 
 // VPC is one compiled VPC.
@@ -44,6 +48,7 @@ type VPC struct {
 	// EgressOnly stands for the egress-only internet gateway where connections are remembered; nil without one.
 	EgressOnly *ENI
 	ENIs       map[netip.Addr]*ENI // by every private IPv4 and IPv6 address
+	Peerings   []*PeeringEnd       // the VPC's ends of its active peering connections
 }
 
 // Subnet is one compiled subnet.
@@ -146,6 +151,7 @@ const (
 	ToENI
 	ToNATGateway
 	ToEgressOnly
+	ToPeering
 	ToBlackhole
 )
 
@@ -153,8 +159,10 @@ const (
 type Route struct {
 	Prefix netip.Prefix
 	Kind   TargetKind
-	ENI    *ENI   // of ToENI and ToNATGateway
-	Text   string // "10.0.0.0/16 -> local", for hops
+	ENI    *ENI // of ToENI and ToNATGateway
+	// Peering is this VPC's end of the connection, of ToPeering.
+	Peering *PeeringEnd
+	Text    string // "10.0.0.0/16 -> local", for hops
 }
 
 // GroupID is a security group's dense index in the lab.

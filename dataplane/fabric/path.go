@@ -17,6 +17,8 @@ type Packet struct {
 	MayFragment        bool  // IPv4 without DF: a gateway cuts it to its MTU
 	Fragment           bool  // the first fragment, which stands for all of its packet
 	ICMPType, ICMPCode uint8 // of an ICMP or ICMPv6 packet
+	// Sender is the attachment that really sent a packet that comes out of a link; 0 for others.
+	Sender uint32
 	// Quoted is the packet that an ICMP error quotes; Error says whether there is one.
 	Error  bool
 	Quoted flow.Tuple
@@ -115,8 +117,10 @@ func (t *Tap) track() {
 
 // The traffic-path values in use (VPC user guide, flow log records).
 const (
-	PathSameVPC         = 1
-	PathInternetGateway = 8
+	PathSameVPC            = 1
+	PathPeering            = 4 // within a region
+	PathInterRegionPeering = 5
+	PathInternetGateway    = 8
 )
 
 // HopKind is a station of the walk.
@@ -132,6 +136,7 @@ const (
 	HopRoute
 	HopNAT
 	HopEIGW
+	HopPeering
 	HopIGWOut
 	HopInternet
 	HopIGWIn
@@ -141,7 +146,7 @@ const (
 	HopDeliver
 )
 
-var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "", "eigw", "igw", "internet", "igw", "acl-in",
+var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "", "eigw", "", "igw", "internet", "igw", "acl-in",
 	"dest-check", "sg-in", "deliver"}
 
 // Door is the station in front of the walk: the eBPF program at the interface.
@@ -153,7 +158,7 @@ func Stations() (stations, places []string) {
 	stations = []string{Door}
 	for k, name := range hopNames {
 		switch h := (Hop{Kind: HopKind(k)}); {
-		case h.Kind == HopNAT: // called by the gateway's name
+		case h.Kind == HopNAT, h.Kind == HopPeering: // called by their own names
 		case h.At() != name:
 			stations = append(stations, name)
 		case !slices.Contains(places, name):
@@ -182,7 +187,7 @@ func (h *Hop) At() string {
 	switch h.Kind {
 	case HopIGWOut, HopIGWIn, HopInternet, HopEIGW:
 		return hopNames[h.Kind]
-	case HopNAT:
+	case HopNAT, HopPeering:
 		return h.Where
 	}
 	return h.Where + "/" + hopNames[h.Kind]
@@ -235,7 +240,7 @@ func (h *Hop) detail() string {
 			return "edge table, " + h.Route.Text
 		}
 		return h.Tuple.String()
-	case HopNAT, HopEIGW, HopIGWOut, HopInternet:
+	case HopNAT, HopEIGW, HopPeering, HopIGWOut, HopInternet:
 		return h.Tuple.String()
 	}
 	return ""

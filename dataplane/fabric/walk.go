@@ -18,8 +18,12 @@ const (
 func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
 	w := n.begin(p, state, path)
 	w.sender = from.ENI
-	w.hop(Hop{Kind: HopSend, Where: from.Name()})
+	if from.Peering == nil {
+		w.hop(Hop{Kind: HopSend, Where: from.Name()})
+	}
 	switch {
+	case from.Peering != nil:
+		w.leaveLink(from.Peering)
 	case from.Host != nil:
 		w.domain(InternetDomain, n.Internet.Generation)
 		w.leaveHost(from.Host)
@@ -224,6 +228,10 @@ func (w *walk) route(e *ENI, tap *Tap) {
 		tap.track()
 		w.hop(hop)
 		w.egressOnly(s.VPC)
+	case ToPeering:
+		tap.TrafficPath = r.Peering.trafficPath()
+		w.hop(hop)
+		w.crossPeering(r.Peering)
 	case ToInternetGateway:
 		tap.TrafficPath = PathInternetGateway
 		w.hop(hop)
