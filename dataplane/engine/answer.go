@@ -92,7 +92,7 @@ func (e *Engine) emitFrom(frame []byte, walk func(fabric.Packet), owner uint32) 
 	walk(p)
 	e.remember(owner, nil, &p)
 	if e.path.Verdict == flow.Drop {
-		e.journal.add(e.now, flow.Key{Attachment: owner, Tuple: conversation(&p)}, &e.path)
+		e.tell(flow.Key{Attachment: owner, Tuple: conversation(&p)})
 		return
 	}
 	e.rewrite(b, &info, &quoted, &e.path)

@@ -287,7 +287,7 @@ func (e *Engine) upToDate(domains [2]flow.Domain) bool {
 func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 	path := &e.path
 	if path.Verdict == flow.Drop {
-		e.journal.add(e.now, key, path)
+		e.tell(key)
 	}
 	keep := e.worthKeeping(path, p)
 	if r != nil && e.counted(r) && e.beginsSomewhere() {
@@ -306,7 +306,7 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 	if r == nil {
 		if path.Verdict == flow.Deliver {
 			path.Verdict, path.Reason = flow.Drop, flow.FlowTableFull
-			e.journal.add(e.now, key, path)
+			e.tell(key)
 		} else {
 			e.remember(key.Attachment, nil, p)
 		}
@@ -514,7 +514,7 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 	e.keepFresh(e.path.Verdict == flow.Deliver)
 	e.remember(att.Index, nil, &p)
 	if e.path.Verdict == flow.Drop {
-		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: conversation(&p)}, &e.path)
+		e.tell(flow.Key{Attachment: att.Index, Tuple: conversation(&p)})
 		e.countDrop(att.Index, e.path.Reason, info.Length)
 		e.answer(att, b, info)
 		return 0
@@ -543,7 +543,7 @@ func conversation(p *fabric.Packet) flow.Tuple {
 // refuse drops a packet before the walk, at the sender's own hop.
 func (e *Engine) refuse(att *fabric.Attachment, t flow.Tuple, length int, r flow.Reason) {
 	e.net.Refuse(t, att, r, &e.path)
-	e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: t}, &e.path)
+	e.tell(flow.Key{Attachment: att.Index, Tuple: t})
 	e.countDrop(att.Index, r, length)
 }
 

@@ -47,7 +47,7 @@ func (e *Engine) refusedFragment(att *fabric.Attachment, b []byte, info *packet.
 			about = quoted.Tuple
 		}
 		e.net.Refuse(info.Tuple, att, flow.FragmentUnsupported, &e.path)
-		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: about}, &e.path)
+		e.tell(flow.Key{Attachment: att.Index, Tuple: about})
 		return flow.FragmentUnsupported
 	case info.Tuple.Protocol == flow.UDP:
 		return flow.None
@@ -57,7 +57,7 @@ func (e *Engine) refusedFragment(att *fabric.Attachment, b []byte, info *packet.
 	e.net.Walk(p, att, e, &e.path)
 	e.keepFresh(false)
 	if e.path.Reason == flow.NATFragment {
-		e.journal.add(e.now, flow.Key{Attachment: att.Index, Tuple: info.Tuple}, &e.path)
+		e.tell(flow.Key{Attachment: att.Index, Tuple: info.Tuple})
 		return flow.NATFragment
 	}
 	return flow.None

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -13,6 +15,8 @@ type Drop struct {
 	At   int64    // monotonic nanoseconds
 	Key  flow.Key // as it was sent; an ICMP error under the connection that it quotes
 	Path fabric.Path
+	// Before are the stations in front of the link that brought the packet, as they are now; Drops fills them in.
+	Before []fabric.Hop
 }
 
 // journal keeps the latest drops that were decided by a walk. Repetitions that the cache answers are not in it. The ring is used in
@@ -24,12 +28,20 @@ type journal struct {
 
 func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
 	if len(j.ring) < journalSize {
-		j.ring = append(j.ring, Drop{now, key, *path})
+		j.ring = append(j.ring, Drop{At: now, Key: key, Path: *path})
 		return
 	}
 	d := &j.ring[j.next]
 	d.At, d.Key, d.Path = now, key, *path
 	j.next = (j.next + 1) % journalSize
+}
+
+// tell writes the walk in e.path, which ended in a drop, into the journal. A packet that a link brought is its sender's.
+func (e *Engine) tell(key flow.Key) {
+	if e.sender != 0 {
+		key.Attachment = e.sender
+	}
+	e.journal.add(e.now, key, &e.path)
 }
 
 // since walks the drops at or after a time, oldest first.
@@ -73,7 +85,26 @@ func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 			drops = append(drops, *d)
 		}
 	})
+	for i := range drops {
+		drops[i].Before = e.before(&drops[i])
+	}
 	return drops
+}
+
+// before walks a packet to the link behind which it was dropped, or in which it was lost.
+func (e *Engine) before(d *Drop) []fabric.Hop {
+	from := e.attachment(d.Key.Attachment)
+	if from == nil || from.ENI == nil || d.Path.Hops()[0].Kind != fabric.HopPeering {
+		return nil
+	}
+	e.net.Walk(fabric.Packet{Tuple: d.Key.Tuple, TTL: 255, TCPFlags: flow.ACK}, from, e, &e.path)
+	e.keepFresh(false)
+	hops := e.path.Hops()
+	last := len(hops) - 1
+	if hops[last].Kind != fabric.HopPeering || hops[last].Tuple != d.Path.Hops()[0].Tuple {
+		return nil // it came another way: as an ICMP error, or translated
+	}
+	return slices.Clone(hops[:last])
 }
 
 // Delivered reports whether a packet that went the way of tuple has reached the owner of its destination since mark.

@@ -71,11 +71,14 @@ func New() *Bed {
 	b.WebGroup = &fabric.SecurityGroup{ID: 1, Name: "web", Egress: everything}
 	b.ClientGroup = &fabric.SecurityGroup{ID: 2, Name: "client", Egress: everything}
 	b.Other = &fabric.SecurityGroup{ID: 3, Name: "other", Ingress: everything, Egress: everything}
-	b.App = &fabric.VPC{Index: 1, Generation: 1, Name: "app", Resolver: Addr("10.0.0.2"), HasIGW: true, ENIs: map[netip.Addr]*fabric.ENI{}}
+	b.App = &fabric.VPC{
+		Index: 1, Generation: 1, Name: "app", CIDRs: []netip.Prefix{Prefix("10.0.0.0/16"), Prefix("2001:db8:a::/56")},
+		Resolver: Addr("10.0.0.2"), HasIGW: true, ENIs: map[netip.Addr]*fabric.ENI{},
+	}
 	b.VPCs = []*fabric.VPC{b.App}
-	b.Public = b.subnet("public", "10.0.0.0/24", "2001:db8:a::/64")
-	b.Private = b.subnet("private", "10.0.1.0/24", "")
-	b.Middle = b.subnet("middle", "10.0.2.0/24", "")
+	b.Public = b.subnet(b.App, "public", "10.0.0.0/24", "2001:db8:a::/64")
+	b.Private = b.subnet(b.App, "private", "10.0.1.0/24", "")
+	b.Middle = b.subnet(b.App, "middle", "10.0.2.0/24", "")
 	b.Route(b.Public, "0.0.0.0/0", fabric.ToInternetGateway, nil)
 	b.Route(b.Public, "::/0", fabric.ToInternetGateway, nil)
 	b.Internet = fabric.Internet{
@@ -99,14 +102,15 @@ func New() *Bed {
 
 func (b *Bed) next() uint32 { return uint32(len(b.Attachments)) }
 
-func (b *Bed) subnet(name, cidr, cidr6 string) *fabric.Subnet {
-	s := &fabric.Subnet{VPC: b.App, Name: name, CIDR: Prefix(cidr), Router4: Prefix(cidr).Addr().Next(), ACL: openACL("default")}
+func (b *Bed) subnet(v *fabric.VPC, name, cidr, cidr6 string) *fabric.Subnet {
+	s := &fabric.Subnet{VPC: v, Name: name, CIDR: Prefix(cidr), Router4: Prefix(cidr).Addr().Next(), ACL: openACL("default")}
 	if cidr6 != "" {
 		s.IPv6 = Prefix(cidr6)
 	}
 	s.Routes = &fabric.RouteTable{Name: name, Routes: new(bart.Table[*fabric.Route])}
-	b.Route(s, "10.0.0.0/16", fabric.ToLocal, nil)
-	b.Route(s, "2001:db8:a::/56", fabric.ToLocal, nil)
+	for _, p := range v.CIDRs {
+		b.Route(s, p.String(), fabric.ToLocal, nil)
+	}
 	return s
 }
 
@@ -121,7 +125,7 @@ func (b *Bed) eni(name string, s *fabric.Subnet, g *fabric.SecurityGroup, public
 	}
 	for _, a := range addrs {
 		e.Addrs = append(e.Addrs, Addr(a))
-		b.App.ENIs[Addr(a)] = e
+		s.VPC.ENIs[Addr(a)] = e
 	}
 	if public != "" {
 		e.Public[e.Addrs[0]] = Addr(public)
@@ -199,4 +203,53 @@ func (b *Bed) EgressOnly() {
 func (b *Bed) Edge(to string, e *fabric.ENI) {
 	b.App.EdgeRoutes = &fabric.RouteTable{Name: "edge", Routes: new(bart.Table[*fabric.Route])}
 	b.App.EdgeRoutes.Routes.Insert(Prefix(to), &fabric.Route{Prefix: Prefix(to), Kind: fabric.ToENI, ENI: e, Text: to})
+}
+
+// Data is a VPC beside app that is peered with it:
+//
+//	vpc data 10.9.0.0/16, 2001:db8:d::/56
+//	  db 10.9.1.0/24 2001:db8:d::/64    db 10.9.1.4, 2001:db8:d::4
+//
+// Private, public and db have routes to the peer's CIDRs. db is in a group that admits nothing.
+type Data struct {
+	*fabric.VPC
+	Subnet    *fabric.Subnet
+	DB        *fabric.ENI
+	Group     *fabric.SecurityGroup
+	Near, Far *fabric.PeeringEnd // of app, and of data
+}
+
+// Peer adds data and the connection to it. Ends that are not joined are attachments.
+func (b *Bed) Peer(joined, interRegion bool) *Data {
+	d := &Data{VPC: &fabric.VPC{
+		Index: 2, Generation: 1, Name: "data", CIDRs: []netip.Prefix{Prefix("10.9.0.0/16"), Prefix("2001:db8:d::/56")},
+		Resolver: Addr("10.9.0.2"), ENIs: map[netip.Addr]*fabric.ENI{},
+	}}
+	b.VPCs = append(b.VPCs, d.VPC)
+	d.Group = &fabric.SecurityGroup{ID: 4, Name: "db", Egress: []fabric.SGRule{From(Anything, "0.0.0.0/0"), From(Anything, "::/0")}}
+	d.Subnet = b.subnet(d.VPC, "db", "10.9.1.0/24", "2001:db8:d::/64")
+	d.DB = b.eni("db", d.Subnet, d.Group, "", "10.9.1.4", "2001:db8:d::4")
+	end := func(v *fabric.VPC) *fabric.PeeringEnd {
+		p := &fabric.PeeringEnd{Name: "peering.app-data", VPC: v, InterRegion: interRegion, Joined: joined}
+		if !joined {
+			p.Attachment = b.next()
+			b.Attachments = append(b.Attachments, &fabric.Attachment{Index: p.Attachment, Peering: p})
+		}
+		v.Peerings = append(v.Peerings, p)
+		return p
+	}
+	d.Near, d.Far = end(b.App), end(d.VPC)
+	d.Near.Far, d.Far.Far = d.Far, d.Near
+	for _, s := range []*fabric.Subnet{b.Private, b.Public} {
+		b.RoutePeering(s, "10.9.0.0/16", d.Near)
+		b.RoutePeering(s, "2001:db8:d::/56", d.Near)
+	}
+	b.RoutePeering(d.Subnet, "10.0.0.0/16", d.Far)
+	b.RoutePeering(d.Subnet, "2001:db8:a::/56", d.Far)
+	return d
+}
+
+// RoutePeering sets a subnet's route to a prefix to a peering connection.
+func (b *Bed) RoutePeering(s *fabric.Subnet, to string, p *fabric.PeeringEnd) {
+	s.Routes.Routes.Insert(Prefix(to), &fabric.Route{Prefix: Prefix(to), Kind: fabric.ToPeering, Peering: p, Text: to})
 }
