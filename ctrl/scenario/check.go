@@ -179,6 +179,18 @@ func (st *state) agree(n *node, c *Check) {
 	only("seen_as", "`tcp`, `udp`, `http` and `say`", u.source, n)
 }
 
+// peeringExists checks that the NAME of peering.NAME is a peering connection of the lab.
+func (st *state) peeringExists(n *node, name string) {
+	if st.model.Peering(name) != nil {
+		return
+	}
+	var names []string
+	for _, p := range st.model.Peerings {
+		names = append(names, p.Name)
+	}
+	st.wrong(n, faultf(len("peering."), didYouMean(name, names, "there are"), "no peering connection is called %s", quote(name)))
+}
+
 // hopExists checks that the NAME of NAME/sg-in is an interface or internet host of the lab, and that of nat.NAME a NAT gateway.
 func (st *state) hopExists(n *node) {
 	if textOf(n) == "" {
@@ -186,6 +198,10 @@ func (st *state) hopExists(n *node) {
 	}
 	name, station, named := strings.Cut(n.text, "/")
 	instance, device, inner := strings.Cut(name, ".")
+	if instance == "peering" && inner && !named {
+		st.peeringExists(n, device)
+		return
+	}
 	gateway := instance == "nat" && inner && (!named || slices.Contains(natStations, station))
 	if !named && !gateway || gateway && len(st.dir.gateways[device]) > 0 {
 		return

@@ -17,6 +17,14 @@ func (r *reader) decode(root *node) *vpc.Model {
 	for _, e := range root.get("vpcs").all() {
 		m.VPCs = append(m.VPCs, decodeVPC(e))
 	}
+	for _, e := range root.get("peerings").all() {
+		p := decodePeering(e)
+		m.Peerings = append(m.Peerings, p)
+		if p.DNSRequester || p.DNSAccepter {
+			namesHosts(root, m.VPC(p.Requester))
+			namesHosts(root, m.VPC(p.Accepter))
+		}
+	}
 	owners := map[string]string{} // an instance's VPC
 	for _, v := range m.VPCs {
 		for _, i := range v.Instances {
@@ -30,6 +38,26 @@ func (r *reader) decode(root *node) *vpc.Model {
 		}
 	}
 	return m
+}
+
+// decodePeering reads a peering connection; one that is rejected is not accepted unless it says so too.
+func decodePeering(e entry) *vpc.Peering {
+	n := e.value
+	reject := boolOf(n.get("reject"), false)
+	return &vpc.Peering{
+		Name: e.key, Requester: textOf(n.get("requester")), Accepter: textOf(n.get("accepter")),
+		Accept: boolOf(n.get("accept"), !reject), Reject: reject,
+		DNSRequester: boolOf(n.get("dns").get("requester"), false), DNSAccepter: boolOf(n.get("dns").get("accepter"), false),
+		Encryption: vpc.Encryption(textOf(n.get("encryption"))), Link: decodeLink(n.get("link")),
+		ExpectState: vpc.PeeringState(textOf(n.get("expect_state"))),
+	}
+}
+
+// namesHosts gives a VPC public host names if the file leaves that open: a peering connection's DNS options need them.
+func namesHosts(root *node, v *vpc.VPC) {
+	if v != nil && v.DNSSupport && !root.get("vpcs").get(v.Name).get("dns").has("hostnames") {
+		v.DNSHostnames = true
+	}
 }
 
 func decodeTracking(n *node) vpc.Tracking {

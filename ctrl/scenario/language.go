@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/vpclab/vpclab/ctrl/vpc"
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -53,7 +54,7 @@ var (
 	routeKey = text{want: "a CIDR or pl.NAME",
 		pattern: `^(` + reCIDR4 + `|` + reCIDR6 + `|pl\.` + reName + `)$`, parse: checkRouteKey}
 	target = text{want: "a route's target: " + choices(targetKinds),
-		pattern: `^(igw|eigw|local|blackhole|(instance|nat)\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkTarget}
+		pattern: `^(igw|eigw|local|blackhole|(instance|nat|peering)\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkTarget}
 	device  = text{want: "an interface from eth1 to eth99", pattern: `^eth[1-9][0-9]?$`}
 	dnsName = text{want: "a DNS name",
 		pattern: `^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`}
@@ -81,10 +82,14 @@ var (
 	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable)},
 		later: []string{"denied", "nxdomain"}}
 	reason = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes()}
-	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw` or `nat.NAME`",
+	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`, `nat.NAME` or `peering.NAME`",
 		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") +
-			`|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
+			`|peering\.` + reName + `|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
 		parse: checkHop}
+	linkDelay = text{want: "a duration up to 10s, such as 60ms", pattern: duration.pattern, parse: checkDelay}
+	linkLoss  = text{want: "a percentage such as 0.1%", pattern: `^[0-9]+(\.[0-9]+)?%$`, parse: checkLoss}
+	linkRate  = text{want: "bits per second, such as 100Mbit", pattern: `^[0-9]+(\.[0-9]+)?(bit|kbit|Mbit|Gbit)$`, parse: checkLinkRate}
+
 	status = text{want: "an HTTP status from 100 to 599", types: []scalarType{typeInteger}, parse: checkBetween(100, 599)}
 	mtu    = text{want: "an MTU in bytes from 68 to 65535", types: []scalarType{typeInteger}, parse: checkBetween(68, 65535)}
 	exit   = text{want: "an exit status from 0 to 255", types: []scalarType{typeInteger}, parse: checkBetween(0, 255)}
@@ -204,6 +209,32 @@ var (
 		{key: "endpoints", is: later{}},
 	}}
 
+	linkObject = object{name: "link", about: "What a peering connection's packets meet on their way, in each direction by itself.",
+		fields: []field{
+			{key: "delay", about: "How long each packet takes, one way, up to 10s.", is: linkDelay},
+			{key: "loss", about: "The part of the packets that is lost, as in 0.1%.", is: linkLoss},
+			{key: "rate", about: "Bits per second, from 1kbit to 1000Gbit, as in 100Mbit; unlimited by default.", is: linkRate},
+		}}
+
+	peeringObject = object{name: "peering connection", about: "A VPC peering connection: two VPCs that reach each other, where routes lead to it.",
+		fields: []field{
+			{key: "requester", about: "The VPC that asks for it.", is: nameText, required: true},
+			{key: "accepter", about: "The VPC that is asked.", is: nameText, required: true},
+			{key: "accept", about: "The accepter accepts: true by default; false leaves the connection pending-acceptance.", is: boolean},
+			{key: "reject", about: "The accepter rejects, for good; false by default.", is: boolean},
+			{key: "dns", about: "The sides whose public host names resolve to private addresses at the other side.",
+				is: object{name: "peering dns", fields: []field{
+					{key: "requester", about: "The requester's host names; false by default.", is: boolean},
+					{key: "accepter", about: "The accepter's host names; false by default.", is: boolean},
+				}}},
+			{key: "encryption", about: "wireguard (the default), or none, within one region only.",
+				is: text{words: []string{string(vpc.WireGuard), string(vpc.NoEncryption)}}},
+			{key: "link", about: "Delay, loss and rate of the connection; none by default.", is: linkObject},
+			{key: "expect_state", about: "The state that the connection has: anything else is an error. One that fails must say so.",
+				is: text{words: []string{string(vpc.PendingAcceptance), string(vpc.Active), string(vpc.Rejected), string(vpc.Failed),
+					string(vpc.Expired)}}},
+		}}
+
 	hostObject = object{name: "internet host", about: "A host of the lab's internet.", fields: []field{
 		{key: "ip", about: "Its public addresses.", is: listOf(addr), required: true},
 		{key: "names", about: "Its DNS names.", is: listOf(dnsName)},
@@ -277,10 +308,10 @@ var (
 		{key: "clock", about: "Lab time.", is: clockObject, fixed: "time moves with `advance`"},
 		{key: "tracking", about: "Idle timeouts of tracked connections, of all interfaces.", is: trackingObject},
 		{key: "vpcs", about: "VPCs by name.", is: dict{key: nameText, of: vpcObject, noun: "VPC"}, required: true},
+		{key: "peerings", about: "VPC peering connections by name.", is: dict{key: nameText, of: peeringObject, noun: "peering connection"}},
 		{key: "internet", about: "What lies beyond the gateways.", is: internetObject},
 		{key: "checks", about: "Checks, and steps between them, in order.",
 			is: array{stepVariants}, fixed: "add the check as a step of its own"},
-		{key: "peerings", is: later{}},
 		{key: "services", is: later{}},
 		{key: "flow_logs", is: later{}},
 	}}
@@ -349,7 +380,7 @@ func checkRouteKey(s string) *fault {
 	return f
 }
 
-var targetKinds = []string{"igw", "nat.NAME", "eigw", "instance.NAME", "eni.NAME.ethN", "local", "blackhole"}
+var targetKinds = []string{"igw", "nat.NAME", "eigw", "peering.NAME", "instance.NAME", "eni.NAME.ethN", "local", "blackhole"}
 
 // checkTarget judges the form of a route's target.
 func checkTarget(s string) *fault {
@@ -360,7 +391,7 @@ func checkTarget(s string) *fault {
 			return nil
 		}
 		return faultf(len(kind), "write "+quote(kind), "%s has no name", quote(kind))
-	case "instance", "nat":
+	case "instance", "nat", "peering":
 		if !named {
 			return faultf(0, "write "+quote(kind+".NAME"), "%s needs a name", quote(kind))
 		}
@@ -374,7 +405,7 @@ func checkTarget(s string) *fault {
 			return nil
 		}
 		return faultf(len("eni.")+len(base)+1, "write "+quote("eni."+base+".eth1"), "%s is not an interface", quote(dev))
-	case "peering", "endpoint":
+	case "endpoint":
 		return faultf(0, "", "routes to %s are %s", quote(kind), notSupported)
 	}
 	if strings.Contains(s, "/") {
@@ -383,7 +414,7 @@ func checkTarget(s string) *fault {
 	if !named && validName(s) && near(s, []string{"igw", "eigw", "local", "blackhole"}) == "" {
 		return faultf(0, "an instance is "+quote("instance."+s), "%s is not a route's target", quote(s))
 	}
-	if meant := near(kind, []string{"igw", "eigw", "nat", "instance", "eni", "local", "blackhole"}); meant != "" {
+	if meant := near(kind, []string{"igw", "eigw", "nat", "peering", "instance", "eni", "local", "blackhole"}); meant != "" {
 		return faultf(0, "did you mean "+quote(meant+strings.TrimPrefix(s, kind))+"?", "%s is not a route's target", quote(s))
 	}
 	return faultf(0, "use "+choices(targetKinds), "%s is not a route's target", quote(s))
@@ -478,9 +509,12 @@ func checkHop(s string) *fault {
 	if slices.Contains(places, s) {
 		return nil
 	}
-	kind, _, named := strings.Cut(s, ".")
-	if named && slices.Contains([]string{"peering", "endpoint"}, kind) && !strings.Contains(s, "/") {
+	kind, name, named := strings.Cut(s, ".")
+	if named && kind == "endpoint" && !strings.Contains(s, "/") {
 		return faultf(0, "", "%s hops are %s", quote(kind), notSupported)
+	}
+	if named && kind == "peering" && !strings.Contains(s, "/") {
+		return checkName(name).shift(len("peering."))
 	}
 	if isNAT, f := checkNATHop(s); isNAT {
 		return f

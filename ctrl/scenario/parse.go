@@ -88,6 +88,9 @@ func clockOf(n *node) Clock {
 // maxWork bounds the values that are read over all changes of a file, each of which makes a whole model anew.
 const maxWork = 400_000
 
+// maxElapsed bounds the sum of all `advance` steps, which a file can have many of.
+const maxElapsed = 10 * maxDuration
+
 // state is the lab as it is at one step.
 type state struct {
 	*reader
@@ -98,6 +101,8 @@ type state struct {
 	sound bool
 	held  map[string]*holding
 	work  int
+	// elapsed is the sum of all `advance` steps so far.
+	elapsed time.Duration
 }
 
 // declare reads the file's own lab.
@@ -123,6 +128,7 @@ func (st *state) step(n int, item *node) *Step {
 		step.Check = st.readCheck(item)
 	case "advance":
 		step.Advance, _ = parseDuration(textOf(item.get("advance"))) // checked by its shape
+		st.elapsed = min(st.elapsed+step.Advance, maxElapsed)
 	case "change":
 		e, ok := item.find("change")
 		if !ok || e.value.kind != mapping {
@@ -162,6 +168,7 @@ func (st *state) change(n int, e entry, ok bool) {
 	st.check("the lab", st.tree, language, false)
 	previous := st.model
 	st.model = st.decode(st.tree)
+	st.model.Elapsed = st.elapsed
 	st.problems(st.model.Complete(previous))
 	st.reader.step = 0
 	st.sound = st.total == before
@@ -186,7 +193,7 @@ func (st *state) problems(problems []vpc.Problem) {
 		if n.anyBad() || st.aroundBad(p.Path) {
 			continue
 		}
-		if n.kind == scalar && strings.HasSuffix(p.What, "does not exist") {
+		if n.kind == scalar && (strings.HasSuffix(p.What, "does not exist") || strings.HasPrefix(p.What, "the security group '")) {
 			at = st.at(n, lastWord(n.text)) // the reference at the end of a rule
 		}
 		what := p.What

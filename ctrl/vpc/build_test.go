@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The constructors below let tests be read aloud: lab(network("app", "10.0.0.0/16", subnet("public", "10.0.0.0/24"))).
@@ -12,6 +13,38 @@ import (
 type part func(*VPC)
 
 func lab(vpcs ...*VPC) *Model { return &Model{Name: "test", VPCs: vpcs} }
+
+// peered adds connections "NAME REQUESTER ACCEPTER WORD…"; the words say "pending", "rejected", "none" for no encryption, "dns=requester",
+// "dns=accepter" and "expect=STATE".
+func (m *Model) peered(connections ...string) *Model {
+	for _, text := range connections {
+		f := strings.Fields(text)
+		p := &Peering{Name: f[0], Requester: f[1], Accepter: f[2], Accept: true}
+		for _, word := range f[3:] {
+			key, value, _ := strings.Cut(word, "=")
+			switch key {
+			case "pending":
+				p.Accept = false
+			case "rejected":
+				p.Accept, p.Reject = false, true
+			case "none":
+				p.Encryption = NoEncryption
+			case "dns":
+				p.DNSRequester, p.DNSAccepter = p.DNSRequester || value == "requester", p.DNSAccepter || value == "accepter"
+			case "expect":
+				p.ExpectState = PeeringState(value)
+			}
+		}
+		m.Peerings = append(m.Peerings, p)
+	}
+	return m
+}
+
+// later is the model after so much lab time.
+func (m *Model) later(hours int) *Model {
+	m.Elapsed = time.Duration(hours) * time.Hour
+	return m
+}
 
 func (m *Model) with(hosts ...*Host) *Model {
 	m.Hosts = append(m.Hosts, hosts...)

@@ -84,7 +84,7 @@ func TestWhatRemovalLeaves(t *testing.T) {
 	data := network("data", "10.9.0.0/16", group("db"))
 	app := func(parts ...part) *VPC { return network("app", "10.0.0.0/16", append(parts, rest...)...) }
 
-	first := complete(t, lab(app(igw, fw, groupB), data), nil)
+	first := complete(t, lab(app(igw, fw, groupB), data).peered("app-data app data"), nil)
 	expectState(t, first, []bool{false, false, false, true, false}, []bool{false, false})
 	if len(first.Removed) != 0 {
 		t.Errorf("removed before any change: %v", first.Removed)
@@ -92,8 +92,8 @@ func TestWhatRemovalLeaves(t *testing.T) {
 
 	second := complete(t, lab(app()), first)
 	expectState(t, second, []bool{true, true, true, true, false}, []bool{true, true})
-	want := []string{"app/eni.fw", "app/eni.fw.eth1", "app/igw", "app/instance.fw", "app/sg.b", "data", "data/sg.db",
-		"data/sg.default"}
+	want := []string{"app/eni.fw", "app/eni.fw.eth1", "app/igw", "app/instance.fw", "app/peer.data", "app/peering.app-data",
+		"app/sg.b", "data", "data/peer.app", "data/peering.app-data", "data/sg.db", "data/sg.default"}
 	if !slices.Equal(second.Removed, want) {
 		t.Errorf("removed %v, want %v", second.Removed, want)
 	}
@@ -101,7 +101,7 @@ func TestWhatRemovalLeaves(t *testing.T) {
 	third := complete(t, lab(app()), second)
 	expectState(t, third, []bool{true, true, true, true, false}, []bool{true, true})
 
-	fourth := complete(t, lab(app(igw, fw, groupB), data), third)
+	fourth := complete(t, lab(app(igw, fw, groupB), data).peered("app-data app data"), third)
 	expectState(t, fourth, []bool{false, false, false, true, false}, []bool{false, false})
 	if len(fourth.Removed) != 0 {
 		t.Errorf("removed although all came back: %v", fourth.Removed)

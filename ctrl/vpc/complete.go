@@ -42,6 +42,7 @@ func (m *Model) Complete(prev *Model) []Problem {
 	c.defaults()
 	c.remember()
 	c.lab()
+	c.peerings()
 	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
@@ -147,6 +148,13 @@ func (c *completion) defaults() {
 			}
 		}
 		identify(v)
+	}
+	for _, p := range m.Peerings {
+		p.Encryption = cmp.Or(p.Encryption, WireGuard)
+		p.Life = Life{}
+		if v := m.VPC(p.Requester); v != nil {
+			p.ID = PeeringID(NewID("pcx", v.Account, v.Region, v.Name, "peering", p.Name))
+		}
 	}
 }
 
@@ -254,7 +262,7 @@ func (c *completion) mask(v *VPC) {
 				rules[i].CIDR = rules[i].CIDR.Masked()
 				rules[i].Traffic = rules[i].canonical()
 				rules[i].Group = rules[i].Group.within(v)
-				rules[i].Stale = false
+				rules[i].Stale, rules[i].Unpeered = false, false
 			}
 		}
 	}
@@ -368,6 +376,12 @@ func references(m *Model) map[string]bool {
 		for i, e := range v.InstanceENIs() {
 			refs[v.Name+"/instance."+i.Name] = true
 			refs[v.Name+"/eni."+e.Name] = true
+		}
+	}
+	for _, p := range m.Peerings {
+		for _, end := range []string{p.Requester, p.Accepter} {
+			refs[end+"/peering."+p.Name] = true
+			refs[end+"/peer."+p.Peer(end)] = true
 		}
 	}
 	return refs

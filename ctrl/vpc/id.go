@@ -17,6 +17,7 @@ type (
 	InstanceID      string
 	ENIID           string
 	NATGatewayID    string
+	PeeringID       string
 )
 
 // NewID derives an identifier from where its resource is, so that it is the same at every run: the prefix and the first 17 hex

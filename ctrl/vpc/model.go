@@ -11,12 +11,16 @@ type Model struct {
 	Region   string
 	Account  string // 12 digits
 	VPCs     []*VPC // in file order, as all lists here
+	Peerings []*Peering
 	Hosts    []*Host
 	Tracking Tracking
+	// Elapsed is the lab time that `advance` has let pass before this model.
+	Elapsed time.Duration
 	// Elastic are the public IPv4 addresses allocated to the account, in use or not.
 	Elastic []netip.Addr
 	// Removed are the resources that changes have taken away, as references from the lab: "app", "app/igw", "app/instance.web",
-	// "app/eni.web.eth1", "app/nat.out", "app/eigw", "app/sg.web". A route to one of them is a blackhole and a rule with one is
+	// "app/eni.web.eth1", "app/nat.out", "app/eigw", "app/sg.web". A peering connection has two at each of its ends: "app/peering.app-data" for
+	// routes, and "app/peer.data" for rules with groups of VPC data. A route to one of them is a blackhole and a rule with one is
 	// stale, not an error.
 	Removed []string
 }
@@ -75,7 +79,8 @@ type Route struct {
 	PrefixList  string
 	Target      Target
 	Origin      RouteOrigin
-	// Blackhole is the state of a route whose target is gone; it still takes part in longest-prefix match.
+	// Blackhole is the state of a route whose target is gone, or is a peering connection that is not active; it still takes part in
+	// longest-prefix match.
 	Blackhole bool
 }
 
@@ -102,11 +107,12 @@ const (
 	TargetENI             TargetKind = "eni"
 	TargetNATGateway      TargetKind = "nat"
 	TargetEgressOnly      TargetKind = "eigw"
+	TargetPeering         TargetKind = "peering"
 	TargetBlackhole       TargetKind = "blackhole" // a route whose target was deleted
 )
 
 // Target is a route's target; Name is empty for igw, eigw, local and blackhole, an instance for TargetInstance, an ENI's Name for
-// TargetENI, and a NAT gateway for TargetNATGateway.
+// TargetENI, a NAT gateway for TargetNATGateway, and a peering connection for TargetPeering.
 type Target struct {
 	Kind TargetKind
 	Name string
@@ -155,9 +161,15 @@ type SGRule struct {
 	CIDR       netip.Prefix
 	Group      GroupRef
 	PrefixList string
-	Stale      bool   // Group was removed by a change; the rule stays and matches nothing
-	Text       string // as written, for people: "tcp 80 from sg.web"
+	// Stale: a change removed Group, or the peering connection to its VPC (EC2 API, DescribeStaleSecurityGroups).
+	Stale bool
+	// Unpeered: the peering connection to Group's VPC is there, and not active.
+	Unpeered bool
+	Text     string // as written, for people: "tcp 80 from sg.web"
 }
+
+// MatchesNothing reports whether the rule stays in its group without any effect.
+func (r *SGRule) MatchesNothing() bool { return r.Stale || r.Unpeered }
 
 // GroupRef names a security group of this VPC, or of another when VPC is set.
 type GroupRef struct{ VPC, Name string }

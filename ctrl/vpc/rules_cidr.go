@@ -67,6 +67,7 @@ func (c *completion) cidrs(v *VPC) {
 			continue
 		}
 		c.secondary(at, v, i)
+		c.besidePeers(at, v, cidr)
 	}
 }
 
@@ -181,10 +182,13 @@ func (c *completion) cidrs6(v *VPC) {
 				"remove the others")
 			break
 		}
-		if !c.cidr6(at, cidr) || !c.apart(at, cidr, v.IPv6[:i], "IPv6 CIDR") || inside(cidr, privateIPv6) {
+		if !c.cidr6(at, cidr) || !c.apart(at, cidr, v.IPv6[:i], "IPv6 CIDR") {
 			continue
 		}
-		c.cidr6Unique(at, v, cidr)
+		c.besidePeers(at, v, cidr)
+		if !inside(cidr, privateIPv6) {
+			c.cidr6Unique(at, v, cidr)
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (c *completion) peerGroup(at path, v *VPC, r *SGRule) bool {
 	owner := cmp.Or(r.Group.VPC, v.Name)
 	other := c.model.VPC(owner)
 	if other != nil && other.SecurityGroup(r.Group.Name) != nil {
-		return true
+		return owner == v.Name || c.peeredGroup(at, v, other, r)
 	}
 	if c.removed[owner+"/sg."+r.Group.Name] {
 		r.Stale = true

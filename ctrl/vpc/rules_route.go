@@ -112,6 +112,8 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 			names := namesOf(v.NATGateways, func(g *NATGateway) string { return g.Name })
 			c.report(at, fmt.Sprintf("natGateway '%s' was not found", r.Target.Name), declareOr("nat_gateways", r.Target.Name, names))
 		}
+	case TargetPeering:
+		c.targetPeering(at, v, r)
 	case TargetInstance:
 		if v.Instance(r.Target.Name) != nil {
 			return
@@ -134,7 +136,7 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 		}
 	default:
 		c.report(at, fmt.Sprintf("'%s' is not a route target", r.Target.Kind),
-			"use igw, eigw, nat.NAME, instance.NAME, eni.NAME, local or blackhole")
+			"use igw, eigw, nat.NAME, peering.NAME, instance.NAME, eni.NAME, local or blackhole")
 	}
 }
 

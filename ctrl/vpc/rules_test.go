@@ -228,7 +228,7 @@ func TestWrongRoutes(t *testing.T) {
 		{"instances, interfaces and blackholes are fine", in(table("main",
 			"172.16.0.0/12 instance.fw", "172.20.0.0/16 eni.fw.eth1", "172.21.0.0/16 eni.fw", "172.22.0.0/16 blackhole")), nil},
 		{"a target is of a kind that is known", in(table("main", "172.16.0.0/12 tgw.hub")), []string{
-			at("172.16.0.0/12") + "'tgw' is not a route target; use igw, eigw, nat.NAME, instance.NAME, eni.NAME, local or blackhole"}},
+			at("172.16.0.0/12") + "'tgw' is not a route target; use igw, eigw, nat.NAME, peering.NAME, instance.NAME, eni.NAME, local or blackhole"}},
 		{"a prefix list exists", in(table("main", "pl.corp instance.fw")), []string{
 			at("pl.corp") + "the prefix list 'corp' does not exist; declare it in `prefix_lists`"}},
 		{"a destination is there once, canonically", in(table("main", "172.16.0.1/12 instance.fw", "172.16.0.2/12 eni.fw.eth1")),
@@ -317,7 +317,7 @@ func manyPrefixes(n int) string {
 func TestWrongSecurityGroups(t *testing.T) {
 	in := func(rules ...SGRule) *Model {
 		return lab(network("app", "10.0.0.0/16", prefixList("corp", "10.50.0.0/16 10.51.0.0/16"), group("web", rules...)),
-			network("data", "10.9.0.0/16"))
+			network("data", "10.9.0.0/16")).peered("app-data app data")
 	}
 	const at = "vpcs.app.security_groups.web.ingress: "
 	const at1 = "vpcs.app.security_groups.web.ingress.1: "
