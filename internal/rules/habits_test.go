@@ -39,9 +39,12 @@ func sleeps(s source) (findings []string) {
 // timeless are the packages that are handed the time: a lab's clock may stand still, jump or run at another rate.
 var timeless = []string{"dataplane", "ebpf", "ctrl/vpc", "ctrl/scenario", "ctrl/compile"}
 
+// realTime is the file where packets are given the time that they take: real packets take real time, whatever a lab's clock does.
+const realTime = "dataplane/link/clock.go"
+
 // clocks: nothing that decides about packets or models asks the system for the time.
 func clocks(s source) (findings []string) {
-	if s.test || !below(s.pkg(), timeless...) {
+	if s.test || !below(s.pkg(), timeless...) || s.path == realTime {
 		return nil
 	}
 	s.uses("time", func(name string, at token.Pos) {
@@ -233,6 +236,8 @@ func TestHabitRulesBite(t *testing.T) {
 		{"ctrl/lab/x_test.go", `import "time"` + "\nfunc f() { time.Sleep(1) }", "time.Sleep: wait for"},
 		{"ctrl/lab/x.go", `import clock "time"` + "\nvar f = clock.Sleep", "time.Sleep: wait for"},
 		{"dataplane/engine/x.go", `import "time"` + "\nvar f = time.Now", "time.Now: dataplane/engine is handed the time"},
+		{"dataplane/link/x.go", `import "time"` + "\nvar f = time.Now", "time.Now: dataplane/link is handed the time"},
+		{realTime, `import "time"` + "\nvar f = time.Now", ""},
 		{"ctrl/lab/x.go", `import "time"` + "\nvar f = time.Now", ""},
 		{"dataplane/engine/x_test.go", `import "time"` + "\nvar f = time.Now", ""},
 		{"ctrl/lab/x.go", `import "os"` + "\nfunc f() { os.Exit(1) }", "os.Exit outside a program"},

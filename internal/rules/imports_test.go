@@ -19,6 +19,7 @@ import (
 //	     │    └─ dataplane/fabric ──┐
 //	     ├─ dataplane/engine ───────┼─ dataplane/flow
 //	     │    └─ netdev, packet ────┤
+//	     ├─ dataplane/link ─ netdev ┤
 //	     └─ ebpf/fastpath ──────────┘               (eBPF)
 
 // layer says which of our packages a package may import, and what would be lost if it imported more. A name stands for what lies
@@ -53,6 +54,8 @@ var layers = []layer{
 	{"dataplane/flow/internal/genreasons", []string{"dataplane/flow"}, "it writes out the table of reasons and nothing else"},
 	{"dataplane/packet", []string{"dataplane/flow"}, "bytes only: it must be fuzzed and reused without a network"},
 	{"dataplane/netdev", []string{"dataplane/netdev"}, "packets in, packets out; it never looks at what they say"},
+	{"dataplane/link", []string{"dataplane/flow", "dataplane/netdev"},
+		"a wire knows frames and the reasons why it loses some; who may use it is decided at its ends"},
 	{"dataplane/fabric", []string{"dataplane/fabric", "dataplane/flow"},
 		"policy is pure: a walk must be repeatable from its arguments alone"},
 	{"dataplane/fragment", []string{"dataplane/flow", "dataplane/packet"},
@@ -128,7 +131,10 @@ var outsiders = []outsider{
 		"what changes the host or a thread's namespace is in one place, so that it can be diffed, stamped and removed"},
 	{"github.com/cilium/ebpf", []string{"ebpf/fastpath", "ctrl/doctor"}, nil,
 		"maps and programs are loaded in one place; the doctor tries out whether that would work"},
-	{"golang.zx2c4.com/wireguard", []string{"dataplane/netdev"}, nil, "its limits and oddities are dealt with once"},
+	{"golang.zx2c4.com/wireguard/tun", []string{"dataplane/netdev", "dataplane/link"}, nil,
+		"its limits and oddities are dealt with once; a link is a TUN device to WireGuard"},
+	{"golang.zx2c4.com/wireguard", []string{"dataplane/link"}, nil,
+		"what WireGuard keeps and loses is bounded and told in one place"},
 	{"github.com/google/gopacket", []string{"ctrl/check"}, []string{""},
 		"the hot path has its own header views; gopacket is for crafted packets, and the tests' independent reference"},
 	{"github.com/gaissmai/bart", []string{"dataplane/fabric", "ctrl/compile"}, nil,
@@ -147,8 +153,8 @@ var outsiders = []outsider{
 	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ebpf/fastpath"}, []string{""},
 		"addresses are netip's; sockets belong to the edges"},
 	{"os", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/scenario", "dataplane/netdev", "ebpf/fastpath",
-		"dataplane/flow/internal", "dataplane/engine"}, []string{""},
-		"model, compiler and walk do no I/O: values in, values out (the engine needs os.ErrClosed, which devices end with)"},
+		"dataplane/flow/internal", "dataplane/engine", "dataplane/link"}, []string{""},
+		"model, compiler and walk do no I/O: values in, values out (engine and link need os.ErrClosed, which devices end with)"},
 	{"syscall", []string{"cmd", "ctrl/check", "ctrl/hostnet", "dataplane/netdev"}, []string{""},
 		"x/sys/unix is what we use; syscall only where the standard library speaks it (os/exec, os/signal, RawConn)"},
 	{"unsafe", []string{"ebpf/fastpath", "cmd/vpcbench/internal/load"}, []string{""},
