@@ -22,9 +22,13 @@ const (
 	vpclab    = "vpclab"
 	vpclabOff = "vpclab-off"
 	vpclabNAT = "vpclab-nat"
+	// Of the peering connections, one is between regions and encrypted, and one within a region and neither encrypted nor shaped.
+	vpclabPeering = "vpclab-peering"
+	vpclabJoined  = "vpclab-joined"
+	wireGuard     = "wireguard"
 )
 
-var bedNames = []string{vpclab, vpclabOff, vpclabNAT, kernel, veth}
+var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabPeering, vpclabJoined, kernel, wireGuard, veth}
 
 // openBeds builds beds by name. Its labs are called lab and the bed's suffix.
 func openBeds(lab string) opener {
@@ -34,6 +38,8 @@ func openBeds(lab string) opener {
 			return orNil(baseline.NewVeth())
 		case kernel:
 			return orNil(baseline.NewKernel(load.Port))
+		case wireGuard:
+			return orNil(baseline.NewWireGuard())
 		}
 		return NewLab(ctx, name, lab)
 	}

@@ -97,7 +97,7 @@ func command(open opener) *cobra.Command {
 	f.StringVar(&o.json, "json", "",
 		"write the report, with every single run, to this file; - for standard output, with the table on standard error")
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
-	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth"},
+	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-peering/wireguard", "vpclab-joined/veth"},
 		"beds to compare, as subject/base")
 	return cmd
 }
@@ -108,11 +108,14 @@ func help() string {
 	b.WriteString(`vpcbench puts the same loads on several networks of this machine and prints how they compare.
 
 A bed is a network with a client and a server:
-  vpclab      two subnets of a VPC in a running lab; eBPF forwards
-  vpclab-off  the same with --offload=off; the engine forwards every packet
-  vpclab-nat  a NAT gateway between the subnets; eBPF forwards
-  kernel      a router namespace between them: kernel forwarding, with an nftables filter if nft is installed
-  veth        one bare veth pair: the most that any network of namespaces can reach
+  vpclab          two subnets of a VPC in a running lab; eBPF forwards
+  vpclab-off      the same with --offload=off; the engine forwards every packet
+  vpclab-nat      a NAT gateway between the subnets; eBPF forwards
+  vpclab-peering  two VPCs in two regions, peered over an encrypted link; the engine and WireGuard forward
+  vpclab-joined   two VPCs of a region, peered without encryption; eBPF forwards
+  kernel          a router namespace between them: kernel forwarding, with an nftables filter if nft is installed
+  wireguard       two bare wireguard-go devices back to back: the most that an encrypted link can reach
+  veth            one bare veth pair: the most that any network of namespaces can reach
 
 The loads:
 `)
@@ -128,7 +131,7 @@ and days; and leave the machine alone meanwhile.
 Targets, judged from at least `)
 	fmt.Fprintf(&b, "%d pairs of %v s; one holds if the interval reaches it:\n", targetPairs, targetEach.Seconds())
 	for _, t := range targets {
-		fmt.Fprintf(&b, "  %-4s %-16s at least %.2f\n", t.load, t.versus, t.ratio)
+		fmt.Fprintf(&b, "  %-4s %-24s at least %.2f\n", t.load, t.versus, t.ratio)
 	}
 	b.WriteString(`
 Exit status: 0 every judged target holds, 1 one was missed, 2 the command line is wrong, 3 the run could not be made or finished.`)

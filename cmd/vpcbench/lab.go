@@ -47,6 +47,25 @@ vpcs:
       server: {subnet: server, ip: 10.0.2.10, sg: [server]}
 `
 
+// peeringFile has a peering connection between client and server, whose VPCs are in the regions given.
+const peeringFile = `
+name: %%s
+vpcs:
+  bench:
+    cidr: 10.0.0.0/16
+    subnets: {client: {cidr: 10.0.1.0/24, az: a, routes: {10.1.0.0/16: peering.both}}}
+    security_groups: {client: {}}
+    instances: {client: {subnet: client, sg: [client]}}
+  far:
+    cidr: 10.1.0.0/16
+    region: %s
+    subnets: {server: {cidr: 10.1.2.0/24, az: a, routes: {10.0.0.0/16: peering.both}}}
+    security_groups: {server: {ingress: ["tcp %%[2]d from 10.0.0.0/16", "udp %%[2]d from 10.0.0.0/16"]}}
+    instances: {server: {subnet: server, ip: 10.1.2.10, sg: [server]}}
+peerings:
+  both: {requester: bench, accepter: far, encryption: %s}
+`
+
 // labs are the beds that are labs.
 var labs = map[string]struct {
 	file, suffix, about string
@@ -55,17 +74,18 @@ var labs = map[string]struct {
 	vpclab:    {labFile, "", "two subnets of a VPC, offload on: eBPF forwards all but a connection's first packets", true},
 	vpclabOff: {labFile, "-off", "two subnets of a VPC, offload off: the engine forwards every packet in userspace", false},
 	vpclabNAT: {natFile, "-nat", "two subnets of a VPC with a NAT gateway between them, offload on", true},
+	vpclabPeering: {fmt.Sprintf(peeringFile, "eu-west-1", "wireguard"), "-peering",
+		"two VPCs in two regions, peered over an encrypted link, offload on", true},
+	vpclabJoined: {fmt.Sprintf(peeringFile, "us-east-1", "none"), "-joined",
+		"two VPCs of a region, peered without encryption, offload on", true},
 }
-
-var (
-	labClient = scenario.Node{VPC: "bench", Name: "client"}
-	labServer = scenario.Node{VPC: "bench", Name: "server"}
-)
 
 // labBed is two instances of a running lab.
 type labBed struct {
 	*lab.Lab
-	name, about string
+	name, about    string
+	client, server scenario.Node
+	serverAddr     netip.Addr
 }
 
 // NewLab starts a lab, called name and the bed's suffix, and returns it as the bed of that name.
@@ -82,11 +102,22 @@ func NewLab(ctx context.Context, bed, name string) (Bed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build bed %s: %w", bed, err)
 	}
-	return &labBed{l, bed, kind.about}, nil
+	b := &labBed{Lab: l, name: bed, about: kind.about}
+	for _, v := range s.Model.VPCs {
+		for _, i := range v.Instances {
+			node := scenario.Node{VPC: v.Name, Name: i.Name}
+			if i.Name == "client" {
+				b.client = node
+			} else {
+				b.server, b.serverAddr = node, i.Interfaces[0].IP
+			}
+		}
+	}
+	return b, nil
 }
 
 func (b *labBed) Name() string                  { return b.name }
 func (b *labBed) About() string                 { return b.about }
-func (b *labBed) ServerAddr() netip.Addr        { return netip.AddrFrom4([4]byte{10, 0, 2, 10}) }
-func (b *labBed) InClient(f func() error) error { return b.Do(labClient, f) }
-func (b *labBed) InServer(f func() error) error { return b.Do(labServer, f) }
+func (b *labBed) ServerAddr() netip.Addr        { return b.serverAddr }
+func (b *labBed) InClient(f func() error) error { return b.Do(b.client, f) }
+func (b *labBed) InServer(f func() error) error { return b.Do(b.server, f) }

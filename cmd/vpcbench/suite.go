@@ -31,6 +31,8 @@ var targets = []target{
 	{"tcp", versus{vpclabNAT, veth}, 0.85},
 	{"rr", versus{vpclabNAT, veth}, 0.85},
 	{"pps", versus{vpclabNAT, veth}, 0.85},
+	{"tcp", versus{vpclabPeering, wireGuard}, 0.85},
+	{"tcp", versus{vpclabJoined, veth}, 0.9},
 }
 
 // The least effort with which a target is judged: 15 pairs of 2 s.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/gaissmai/bart"
 
@@ -22,6 +23,7 @@ type Plan struct {
 	// each attachment asks.
 	Neighbors map[Neighbor]uint32
 	Scopes    map[uint32]uint32
+	Links     []Link // in the model's order
 
 	numbers numbers
 }
@@ -67,6 +69,10 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 	}
 	c.internet()
 	for _, v := range m.VPCs {
+		c.number(v)
+	}
+	c.peerings()
+	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
 	c.generations(prev)
@@ -91,7 +97,7 @@ func (c *compiler) generations(prev *Plan) {
 	net.Internet.Generation = numbers.internet
 	for _, v := range c.model.VPCs {
 		i := numbers.vpcs.of(v.Name)
-		if all || !reflect.DeepEqual(prev.Model.VPC(v.Name), v) {
+		if all || changed(prev.Model, c.model, v) {
 			numbers.generation[i]++
 		}
 		net.VPCs[i-1].Generation = numbers.generation[i]
@@ -191,18 +197,23 @@ func (c *compiler) routers(scope uint32, a hostnet.Attachment) {
 	}
 }
 
-// vpc compiles one VPC: tables that lead to interfaces need the interfaces first.
-func (c *compiler) vpc(v *vpc.VPC) {
+// number makes a place for a VPC.
+func (c *compiler) number(v *vpc.VPC) {
 	net := c.plan.Network
 	index := c.plan.numbers.vpcs.of(v.Name)
 	for len(net.VPCs) < int(index) {
 		net.VPCs = append(net.VPCs, nil)
 	}
-	out := &fabric.VPC{
+	net.VPCs[index-1] = &fabric.VPC{
 		Index: index, Name: v.Name, CIDRs: append(append([]netip.Prefix(nil), v.CIDRs...), v.IPv6...),
 		Resolver: v.Resolver(), HasIGW: v.InternetGateway, ENIs: map[netip.Addr]*fabric.ENI{},
 	}
-	net.VPCs[index-1] = out
+}
+
+// vpc compiles one VPC: tables that lead to interfaces need the interfaces first.
+func (c *compiler) vpc(v *vpc.VPC) {
+	net := c.plan.Network
+	out := net.VPCs[c.plan.numbers.vpcs.of(v.Name)-1]
 	if v.EgressOnlyGateway {
 		out.EgressOnly = &fabric.ENI{Name: string(vpc.TargetEgressOnly), Attachment: c.plan.numbers.attachments.of(v.Name + "/eigw")}
 	}
@@ -244,11 +255,11 @@ func (c *compiler) vpc(v *vpc.VPC) {
 		targets[vpc.Target{Kind: vpc.TargetNATGateway, Name: g.Name}] = c.natGateway(v, g, subnets[g.Subnet])
 	}
 	if v.EdgeRoutes != nil {
-		out.EdgeRoutes = compileTable("edge", v.EffectiveEdgeRoutes(), targets)
+		out.EdgeRoutes = compileTable("edge", v.EffectiveEdgeRoutes(), targets, nil)
 	}
 	tables := map[string]*fabric.RouteTable{}
 	for _, t := range v.RouteTables {
-		tables[t.Name] = compileTable(t.Name, v.EffectiveRoutes(t), targets)
+		tables[t.Name] = compileTable(t.Name, v.EffectiveRoutes(t), targets, out.Peerings)
 	}
 	for _, s := range v.Subnets {
 		subnets[s.Name].Routes = tables[s.RouteTable]
@@ -320,7 +331,7 @@ func (c *compiler) natGateway(v *vpc.VPC, g *vpc.NATGateway, s *fabric.Subnet) *
 	return out
 }
 
-func compileTable(name string, routes []vpc.Route, targets map[vpc.Target]*fabric.ENI) *fabric.RouteTable {
+func compileTable(name string, routes []vpc.Route, targets map[vpc.Target]*fabric.ENI, peerings []*fabric.PeeringEnd) *fabric.RouteTable {
 	out := &fabric.RouteTable{Name: name, Routes: new(bart.Table[*fabric.Route])}
 	for _, r := range routes {
 		route := &fabric.Route{Prefix: r.Destination, Text: fmt.Sprintf("%s -> %s", r.Destination, targetText(r))}
@@ -333,6 +344,11 @@ func compileTable(name string, routes []vpc.Route, targets map[vpc.Target]*fabri
 			route.Kind = fabric.ToInternetGateway
 		case r.Target.Kind == vpc.TargetEgressOnly:
 			route.Kind = fabric.ToEgressOnly
+		case r.Target.Kind == vpc.TargetPeering:
+			route.Kind = fabric.ToBlackhole
+			if i := slices.IndexFunc(peerings, func(p *fabric.PeeringEnd) bool { return p.Name == r.Target.String() }); i >= 0 {
+				route.Kind, route.Peering = fabric.ToPeering, peerings[i]
+			}
 		case targets[r.Target] == nil:
 			route.Kind = fabric.ToBlackhole
 		case r.Target.Kind == vpc.TargetNATGateway:
@@ -346,10 +362,7 @@ func compileTable(name string, routes []vpc.Route, targets map[vpc.Target]*fabri
 }
 
 func targetText(r vpc.Route) string {
-	text := string(r.Target.Kind)
-	if r.Target.Name != "" {
-		text += "." + r.Target.Name
-	}
+	text := r.Target.String()
 	if r.Blackhole && r.Target.Kind != vpc.TargetBlackhole {
 		text += " (blackhole)"
 	}

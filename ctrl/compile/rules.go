@@ -30,10 +30,13 @@ func (c *compiler) groupID(ref vpc.GroupRef) fabric.GroupID {
 	return id
 }
 
-// sgRules compiles a group's rules of one direction; a stale rule matches nothing and is left out.
+// sgRules compiles a group's rules of one direction; a rule that matches nothing is left out.
 func (c *compiler) sgRules(v *vpc.VPC, group string, rules []vpc.SGRule) []fabric.SGRule {
 	var out []fabric.SGRule
 	for _, r := range rules {
+		if r.MatchesNothing() {
+			continue
+		}
 		rule := fabric.SGRule{Traffic: traffic(r.Traffic), Text: fmt.Sprintf("sg %s, %s", group, r.Text)}
 		switch {
 		case r.CIDR.IsValid():

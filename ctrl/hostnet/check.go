@@ -46,7 +46,7 @@ func (g Guest) check(lab string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("name does not begin with %s", stampOf(lab))
-	case rest == "" || strings.HasPrefix(rest, "_"):
+	case rest == "" || strings.HasPrefix(rest, "_") && g.Namespace != BackboneNamespace(lab):
 		return errors.New("name is reserved")
 	case len(g.Namespace) > 255 || strings.ContainsAny(rest, "/\x00"):
 		return errors.New("name is no file name")

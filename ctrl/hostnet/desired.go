@@ -12,9 +12,10 @@ type Desired struct {
 	Attachments []Attachment
 }
 
-// Guest is one namespace of a workload: an instance or an internet host.
+// Guest is one namespace of a workload: an instance or an internet host. The backbone is one, too; nothing runs in it, and it has no
+// attachment.
 type Guest struct {
-	Namespace string // vpclab-LAB.VPC.INSTANCE or vpclab-LAB.internet.HOST
+	Namespace string // vpclab-LAB.VPC.INSTANCE, vpclab-LAB.internet.HOST or BackboneNamespace
 	Hostname  string
 	Forward   bool // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding
 }

@@ -29,6 +29,9 @@ func checkLabName(lab string) error {
 // FabricNamespace is the name of the namespace that holds every eN and tN of a lab.
 func FabricNamespace(lab string) string { return namePrefix + lab + "._fabric" }
 
+// BackboneNamespace is the name of the namespace in which the encrypted links between VPCs have their sockets.
+func BackboneNamespace(lab string) string { return namePrefix + lab + "._backbone" }
+
 func stampOf(lab string) string { return namePrefix + lab + "." }
 
 func aliasOf(lab string) string { return aliasPrefix + lab }

@@ -38,6 +38,7 @@ type Lab struct {
 	engine  *engine.Engine
 	sw      *engine.Switch
 	guests  guests
+	links   links
 	options Options
 
 	mu       sync.Mutex // one change at a time
@@ -71,6 +72,7 @@ func Start(ctx context.Context, s *scenario.Scenario, o Options) (*Lab, error) {
 		broken:   make(chan error, 1),
 	}
 	l.guests.lab, l.guests.dir = l, directoryOf(s)
+	l.links.lab = l
 	if err := l.start(ctx, s); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -96,6 +98,9 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 		return err
 	}
 	if err := l.host.Expedited(func() error { return l.connect(ctx, plan) }); err != nil {
+		return err
+	}
+	if err := l.links.update(plan); err != nil {
 		return err
 	}
 	l.plan = plan
@@ -211,6 +216,9 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 	if err := l.host.Expedited(func() error { return l.connect(ctx, plan) }); err != nil {
 		return err
 	}
+	if err := l.links.update(plan); err != nil {
+		return err
+	}
 	l.engine.SetTimeouts(timeouts(m.Tracking))
 	if err := l.engine.SetNetwork(monotonic(), plan.Network); err != nil {
 		return err
@@ -222,7 +230,7 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 		}
 	}
 	l.plan = plan
-	errs = append(errs, l.guests.update(ctx, m))
+	errs = append(errs, l.links.prune(plan), l.guests.update(ctx, m))
 	errs = append(errs, l.host.Expedited(func() error { return l.host.Apply(ctx, plan.Desired) }))
 	return errors.Join(errs...)
 }
@@ -311,21 +319,29 @@ func (l *Lab) Stats() (Stats, error) {
 	for attachment := range l.attached {
 		s.Sent[attachment] = traffic[attachment].Sent
 		s.Answered[attachment] = mem.Drop(attachment, flow.None).Read().Packets
-		reasons := map[flow.Reason]flow.DropCounter{}
-		for _, info := range flow.Reasons() {
-			if c := mem.Drop(attachment, info.Reason).Read(); c.Packets > 0 && info.Reason != flow.None {
-				reasons[info.Reason] = c
-			}
-		}
-		s.Dropped[attachment] = reasons
+		s.Dropped[attachment] = droppedBy(mem, attachment)
+	}
+	for _, end := range l.links.ends() {
+		s.Sent[end] = s.Emerged[end]
+		s.Dropped[end] = droppedBy(mem, end)
 	}
 	return s, err
 }
 
-// Stats are a lab's totals by the attachment that sent.
+func droppedBy(mem flow.Memory, attachment uint32) map[flow.Reason]flow.DropCounter {
+	reasons := map[flow.Reason]flow.DropCounter{}
+	for _, info := range flow.Reasons() {
+		if c := mem.Drop(attachment, info.Reason).Read(); c.Packets > 0 && info.Reason != flow.None {
+			reasons[info.Reason] = c
+		}
+	}
+	return reasons
+}
+
+// Stats are a lab's totals by the attachment that sent. The end of a link sends what comes out of it.
 type Stats struct {
 	engine.Stats
-	Sent     map[uint32]uint64 // frames that guests sent; one that is to be segmented counts once
+	Sent     map[uint32]uint64 // frames that guests sent, one that is to be segmented counting once, and packets that links brought
 	Answered map[uint32]uint64 // frames that the fabric answered or took in itself: ARP, neighbour discovery
 	Dropped  map[uint32]map[flow.Reason]flow.DropCounter
 }
@@ -351,7 +367,7 @@ func (l *Lab) Close() error {
 		l.stop()
 	}
 	l.running.Wait()
-	errs := []error{l.guests.close()}
+	errs := []error{l.guests.close(), l.links.close()}
 	// The links go first, all in one message: closing a TUN that still has its link is slow.
 	errs = append(errs, l.host.Close())
 	if l.sw != nil {

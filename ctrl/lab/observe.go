@@ -47,7 +47,12 @@ type doorDrop struct {
 func (l *Lab) Drops(mark uint64, conn flow.Tuple) []check.Drop {
 	var drops []check.Drop
 	for _, d := range l.engine.Drops(int64(mark), conn) {
-		drops = append(drops, check.Drop{Reason: d.Path.Reason, At: d.Path.At(), Hops: d.Path.Lines(), Advice: d.Path.Advice()})
+		var hops []string
+		for i := range d.Before {
+			hops = append(hops, d.Before[i].String())
+		}
+		hops = append(hops, d.Path.Lines()...)
+		drops = append(drops, check.Drop{Reason: d.Path.Reason, At: d.Path.At(), Hops: hops, Advice: d.Path.Advice()})
 	}
 	if len(drops) > 0 {
 		return drops

@@ -78,7 +78,7 @@ func benchmarkLink(b *testing.B, size int) {
 	l, err := New(Config{
 		Name: "bench", Encrypted: true, Open: backbone(b),
 		Arrive: func(_ int, frames [][]byte, _ []uint32) { c.give(len(frames)) },
-		Lost: func(_ int, _ uint32, why flow.Reason, _ int) {
+		Lost: func(_ int, _ uint32, why flow.Reason, _ int, _ []byte) {
 			b.Errorf("lost: %v", why)
 			c.give(1)
 		},

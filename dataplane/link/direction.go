@@ -21,7 +21,7 @@ const (
 type direction struct {
 	end    int // where packets go in
 	arrive func(end int, frames [][]byte, senders []uint32)
-	lost   func(end int, sender uint32, why flow.Reason, length int)
+	lost   func(end int, sender uint32, why flow.Reason, length int, packet []byte)
 	clock  clock
 
 	mu      sync.Mutex
@@ -51,6 +51,7 @@ type loss struct {
 	why    flow.Reason
 	sender uint32
 	length int
+	packet []byte // nil if it is not known
 }
 
 func newDirection(end int, c *Config, seed uint64) *direction {
@@ -82,7 +83,8 @@ func (d *direction) send(sender uint32, frames [][]byte) {
 	now := d.clock.now()
 	for _, f := range frames {
 		if why := d.admitLocked(now, sender, f); why != flow.None {
-			losses[n] = loss{why, sender, len(f) - netdev.Headroom}
+			packet := f[min(netdev.Headroom, len(f)):]
+			losses[n] = loss{why, sender, len(packet), packet}
 			n++
 		}
 	}
@@ -161,7 +163,7 @@ func (d *direction) restLocked() {
 // tell reports lost packets, without the lock.
 func (d *direction) tell(losses []loss) {
 	for _, l := range losses {
-		d.lost(d.end, l.sender, l.why, l.length)
+		d.lost(d.end, l.sender, l.why, l.length, l.packet)
 	}
 }
 

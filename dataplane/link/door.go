@@ -91,7 +91,7 @@ func (d *direction) giveUpLocked(now time.Duration) {
 		if !old {
 			break
 		}
-		losses[n] = loss{flow.LinkBroken, p.sender, int(p.length)}
+		losses[n] = loss{why: flow.LinkBroken, sender: p.sender, length: int(p.length)}
 		n++
 	}
 	d.mu.Unlock()

@@ -30,9 +30,10 @@ type Config struct {
 	Arrive func(end int, frames [][]byte, senders []uint32)
 
 	// Lost is told of each packet that went in at an end and will not come out: LinkLoss, LinkQueueFull or LinkBroken; MTUExceeded if
-	// it has more than 9001 bytes, and MalformedPacket if it has none. The length is in bytes. It is called by several goroutines, by
-	// Send too, so it must not wait for what Send's caller holds.
-	Lost func(end int, sender uint32, why flow.Reason, length int)
+	// it has more than 9001 bytes, and MalformedPacket if it has none. The length is in bytes. packet is what went in, until the call
+	// returns; nil if that is LinkBroken, since nothing of it is known any more. It is called by several goroutines, by Send too, so it
+	// must not wait for what Send's caller holds.
+	Lost func(end int, sender uint32, why flow.Reason, length int, packet []byte)
 }
 
 // Link carries packets between its ends 0 and 1. Each packet given to Send ends in exactly one of: one Arrive at the other end, or one

@@ -1,5 +1,5 @@
-// Package baseline builds the yardsticks that vpcbench measures vpclab against: a bare veth pair, and kernel forwarding with a
-// filter. It sends no traffic and measures nothing; and it names nothing on the machine, so that a killed process leaves nothing.
+// Package baseline builds the yardsticks that vpcbench measures vpclab against: a bare veth pair, kernel forwarding with a filter, and
+// two WireGuard devices back to back. It sends no traffic and measures nothing; and it names nothing on the machine, so that a killed process leaves nothing.
 package baseline
 
 import (
@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+
+	"golang.zx2c4.com/wireguard/device"
 )
 
 // Bed is a client's and a server's namespace that reach each other, and what lies between them.
@@ -14,10 +16,11 @@ type Bed struct {
 	name, about    string
 	addr           netip.Addr
 	client, server *namespace
-	router         *namespace // nil in a bare pair
+	router         *namespace // what is between them; nil in a bare pair
+	devices        []*device.Device
 }
 
-// Name is "veth" or "kernel".
+// Name is "veth", "kernel" or "wireguard".
 func (b *Bed) Name() string { return b.name }
 
 // About says in one phrase what lies between client and server.
@@ -34,6 +37,9 @@ func (b *Bed) InServer(f func() error) error { return b.server.do(f) }
 
 // Close removes the bed. Closing twice is fine.
 func (b *Bed) Close() error {
+	for _, d := range b.devices {
+		d.Close()
+	}
 	var errs []error
 	for _, ns := range []*namespace{b.client, b.server, b.router} {
 		if ns != nil {

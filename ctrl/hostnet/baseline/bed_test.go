@@ -123,8 +123,9 @@ func traces(t *testing.T) []string {
 func TestBedsCarryTCPAndLeaveNothing(t *testing.T) {
 	needRoot(t)
 	for name, build := range map[string]func() (*Bed, error){
-		"veth":   NewVeth,
-		"kernel": func() (*Bed, error) { return NewKernel(openPort) },
+		"veth":      NewVeth,
+		"kernel":    func() (*Bed, error) { return NewKernel(openPort) },
+		"wireguard": NewWireGuard,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := traces(t)
