@@ -12,13 +12,14 @@ import (
 //
 //	a: public  10.0.0.0/24  web .10 (198.51.100.7)  near .11  two .12 (198.51.100.8)  fw .13 (no source check)
 //	           routes: igw, blackhole, fw, near, nat.out
-//	   private 10.0.1.0/24  app .10  sealed .11   no routes but local
+//	   private 10.0.1.0/24  app .10  sealed .11   routes: peering.ac
 //	   vault   10.0.2.0/24  db .10   acl vault
 //	   behind  10.0.3.0/24  shielded .10 (198.51.100.10)   the internet gateway's table leads to fw
 //	   lost    10.0.4.0/24  lost .10 (198.51.100.11)   the internet gateway's table leads to near, which has no public address
 //	   inner   10.0.5.0/24  inner .10   routes: nat.out (10.0.0.20, 198.51.100.20), IPv6: egress-only gateway, NAT64: nat.out
 //	   round   10.0.6.0/24  lap .10   routes: nat.round, which stands in this subnet
 //	b: public  10.0.0.0/24  other .10, the address of web
+//	c: public  10.9.0.0/24  store .10   routes: peering.ac, whose ends are joined
 //	internet: example 203.0.113.80
 const tableLab = `
 name: labtest-table
@@ -43,7 +44,11 @@ vpcs:
           172.16.0.0/16: instance.fw
           172.17.0.0/16: instance.near
           172.18.0.0/16: nat.out
-      private: {cidr: 10.0.1.0/24, ipv6: "2600:1f18:aa00:1::/64", az: a}
+      private:
+        cidr: 10.0.1.0/24
+        ipv6: "2600:1f18:aa00:1::/64"
+        az: a
+        routes: {10.9.0.0/16: peering.ac, 172.30.0.0/16: peering.ac, "2600:1f18:cc00::/56": peering.ac}
       vault: {cidr: 10.0.2.0/24, ipv6: "2600:1f18:aa00:2::/64", az: a, acl: vault}
       behind: {cidr: 10.0.3.0/24, az: a, routes: {0.0.0.0/0: igw}}
       lost: {cidr: 10.0.4.0/24, az: a, routes: {0.0.0.0/0: igw}}
@@ -79,6 +84,19 @@ vpcs:
     subnets: {public: {cidr: 10.0.0.0/24, az: a}}
     security_groups: {open: {ingress: [all from 0.0.0.0/0]}}
     instances: {other: {subnet: public, ip: 10.0.0.10, sg: [open]}}
+  c:
+    cidr: 10.9.0.0/16
+    ipv6: 2600:1f18:cc00::/56
+    subnets:
+      public:
+        cidr: 10.9.0.0/24
+        ipv6: 2600:1f18:cc00::/64
+        az: a
+        routes: {10.0.0.0/16: peering.ac, "2600:1f18:aa00::/56": peering.ac, 203.0.113.0/24: peering.ac}
+    security_groups: {store: {ingress: [all from a/sg.app, "all from 2600:1f18:aa00::/56"]}}
+    instances: {store: {subnet: public, ip: 10.9.0.10, ipv6: "2600:1f18:cc00::10", sg: [store]}}
+peerings:
+  ac: {requester: a, accepter: c, encryption: none}
 internet:
   hosts: {example: {ip: [203.0.113.80, "2001:db8:cafe::80"]}}
 `
@@ -97,6 +115,7 @@ const (
 	lost, lostPublic     = "10.0.4.10", "198.51.100.11"
 	inner, inner6        = "10.0.5.10", "2600:1f18:aa00:5::10"
 	lap                  = "10.0.6.10"
+	store, store6        = "10.9.0.10", "2600:1f18:cc00::10"
 	nat, natPublic       = "10.0.0.20", "198.51.100.20"
 	host, host6          = "203.0.113.80", "2001:db8:cafe::80"
 )
@@ -220,12 +239,29 @@ func (r row) after(s ...sending) row {
 func table() []row {
 	var rows []row
 	for _, topic := range []func() []row{
-		withinSubnet, acrossSubnets, connections, routes, gateway, edgeTable, natGateway, egressOnly, icmpErrors, sources, services, headers,
+		withinSubnet, acrossSubnets, connections, routes, gateway, edgeTable, natGateway, egressOnly, peerings, icmpErrors, sources, services, headers,
 		fragments, malformed, atTheDoor,
 	} {
 		rows = append(rows, topic()...)
 	}
 	return rows
+}
+
+func peerings() []row {
+	return []row{
+		passes("a SYN to a peered VPC", "app", labtest.TCP(app, 1030, store, 80, syn), "store"),
+		passes("UDP to a peered VPC", "app", labtest.UDP(app, 1030, store, 53), "store"),
+		passes("an echo request of IPv6 to a peered VPC", "app", labtest.ICMP(app6, store6, 128, 0, 30), "store"),
+		passes("UDP over IPv6 to a peered VPC", "app", labtest.UDP(app6, 1030, store6, 53), "store"),
+		passes("the largest packet to a peered VPC of the region", "app", labtest.UDP(app, 1031, store, 53).Size(9001), "store"),
+		passes("an answer of a peered VPC", "store", labtest.UDP(store, 53, app, 1032), "app").
+			after(sending{"app", labtest.UDP(app, 1032, store, 53)}).foreseen(),
+		stops("from who is in no group that the peer admits", "sealed", labtest.TCP(sealed, 1030, store, 443, syn), flow.SGRulesMismatch, "store/sg-in"),
+		stops("without a route to the peer", "near", labtest.UDP(near, 1030, store, 53), flow.IGWNoPublicIPEgress, "igw"),
+		stops("to an address of the peer that nobody has", "app", labtest.UDP(app, 1030, "10.9.0.77", 53), flow.UnknownDestination, "peering.ac"),
+		stops("past the peer", "app", labtest.UDP(app, 1030, "172.30.0.1", 53), flow.PCXAddressNotInVPC, "peering.ac"),
+		stops("to the peer's internet gateway", "store", labtest.UDP(store, 1030, host, 53), flow.PCXAddressNotInVPC, "peering.ac"),
+	}
 }
 
 func withinSubnet() []row {
