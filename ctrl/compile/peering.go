@@ -62,7 +62,8 @@ func changed(before, now *vpc.Model, v *vpc.VPC) bool {
 		return slices.DeleteFunc(slices.Clone(m.Peerings), func(p *vpc.Peering) bool { return p.Peer(v.Name) == "" })
 	}
 	connections := ofVPC(now)
-	return !reflect.DeepEqual(ofVPC(before), connections) || slices.ContainsFunc(connections, func(p *vpc.Peering) bool {
+	same := func(a, b *vpc.Peering) bool { return reflect.DeepEqual(a, b) }
+	return !slices.EqualFunc(ofVPC(before), connections, same) || slices.ContainsFunc(connections, func(p *vpc.Peering) bool {
 		peer := p.Peer(v.Name)
 		return !reflect.DeepEqual(before.VPC(peer), now.VPC(peer))
 	})
