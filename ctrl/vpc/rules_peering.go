@@ -40,6 +40,11 @@ func (c *completion) peeringEnd(p *Peering, key, name string) *VPC {
 	return v
 }
 
+// misnamed reports whether a connection names a VPC that does not exist: what follows from that is not told.
+func (c *completion) misnamed(p *Peering) bool {
+	return c.model.VPC(p.Requester) == nil || c.model.VPC(p.Accepter) == nil
+}
+
 // peering judges one connection between two VPCs that exist.
 func (c *completion) peering(p *Peering, requester, accepter *VPC) {
 	if old := c.prev.Peering(p.Name); old != nil {
@@ -200,7 +205,7 @@ func (c *completion) peeringDNS(p *Peering, requester, accepter *VPC) {
 	}{{"requester", p.DNSRequester}, {"accepter", p.DNSAccepter}} {
 		at := peeringPath(p).at("dns", side.key)
 		switch {
-		case !side.on:
+		case !side.on, p.State == Failed && p.ExpectState != Failed: // the second is told already
 		case !p.Active():
 			c.report(at, fmt.Sprintf("%s cannot be set while peering connection '%s' is %s", option, p.Name, p.State),
 				"set `dns` when the connection is active")
@@ -291,6 +296,10 @@ func (c *completion) targetPeering(at path, v *VPC, r *Route) {
 	if r.Blackhole = c.removed[v.Name+"/peering."+name]; r.Blackhole {
 		return
 	}
+	if p != nil && c.misnamed(p) {
+		r.Blackhole = true
+		return
+	}
 	if p != nil {
 		c.report(at, fmt.Sprintf("peering connection '%s' does not belong to VPC '%s'", name, v.Name), fmt.Sprintf(
 			"it joins %s and %s only, and peering is not transitive: declare a connection of VPC %s", p.Requester, p.Accepter, v.Name))
@@ -318,6 +327,8 @@ func (c *completion) peeredGroup(at path, v, other *VPC, r *SGRule) bool {
 		r.Unpeered = !p.Active()
 	case c.removed[v.Name+"/peer."+other.Name]:
 		r.Stale = true
+	case slices.ContainsFunc(c.model.Peerings, c.misnamed): // that may be the one
+		r.Unpeered = true
 	default:
 		c.report(at, fmt.Sprintf("the security group '%s' is in VPC '%s', which is no peer of VPC '%s'", r.Group.Name, other.Name, v.Name),
 			"declare a connection between the two in `peerings`, or use CIDR blocks")
