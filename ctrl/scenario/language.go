@@ -216,7 +216,7 @@ var (
 			{key: "rate", about: "Bits per second, from 1kbit to 1000Gbit, as in 100Mbit; unlimited by default.", is: linkRate},
 		}}
 
-	peeringObject = object{name: "peering connection", about: "A VPC peering connection: two VPCs that reach each other, where routes lead to it.",
+	peeringObject = object{name: "peering connection", about: "A VPC peering connection: two VPCs whose routes may lead to each other.",
 		fields: []field{
 			{key: "requester", about: "The VPC that asks for it.", is: nameText, required: true},
 			{key: "accepter", about: "The VPC that is asked.", is: nameText, required: true},
