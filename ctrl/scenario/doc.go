@@ -22,10 +22,18 @@
 //     addresses or `auto`, each of which gets a private address of its own; a private gateway has private addresses. As HOST,
 //     nat.NAME is its primary private address and nat.NAME.public its primary elastic one.
 //   - A route for IPv6 can lead to a NAT gateway only inside 64:ff9b::/96. `blackhole` is no target of an edge route.
+//   - A peering connection has `reject: true` beside `accept`: the accepter refuses, for good. `expect_state` is pending-acceptance,
+//     active, rejected, failed or expired, holds until a change says otherwise, and may be left out unless the state is failed.
+//     `link` has a `delay` of up to 10s one way, a `loss` from 0% to 100%, and a `rate` in bit, kbit, Mbit or Gbit per second, decimal,
+//     from 1kbit to 1000Gbit. `dns` makes `hostnames: true` the default of both VPCs, since AWS asks for both DNS attributes.
+//   - A change may answer a request, and change the link and `dns`; requester, accepter and encryption stay. A connection that was removed
+//     and is declared again in a later change is a new request. What waits for acceptance is expired when `advance` steps of 168 hours
+//     have passed; the time that checks take does not count.
+//   - A rule with a group of a VPC whose peering connection waits or has failed is right, and matches nothing.
 //   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces:
 //     {tcp_established: 350s, udp_stream: 120s, udp: 30s}.
 //   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and
-//     nat.NAME/acl-in, /acl-out and /route.
+//     nat.NAME/acl-in, /acl-out and /route; a peering connection has the one hop peering.NAME.
 //   - In a change, null for what is not there is a mistake, and `name`, `clock` and `checks` cannot be changed. A mistake that a
 //     change causes elsewhere is reported at the change and says where it lies.
 //   - `send PROTO WHAT to HOST [from HOST] [size BYTES] [ttl N] [flags FLAG,FLAG] [fragment] [fragments BYTES|FROM-TO,…] [df]`:

@@ -42,12 +42,13 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzRule reads anything as a rule and as an ACL's entry. What is accepted matches the schema's pattern, and reads the same when it
+// FuzzRule reads anything as a rule, as an ACL's entry and as a link's values. What is accepted matches the schema's pattern, and reads the same when it
 // is read again.
 func FuzzRule(f *testing.F) {
 	for _, seed := range []string{
 		"tcp 80 from 0.0.0.0/0", "100 allow tcp 1024-65535 from 10.0.0.0/8", "icmp 8/0 from sg.web", "all from data/sg.db", "udp 53 from pl.corp",
-		"6 22 from ::/0", "tcp 80-20 from 10.0.0.5",
+		"6 22 from ::/0", "tcp 80-20 from 10.0.0.5", "tcp 80 from 123456789012/sg.db", "tcp 80 from 1/sg-0a",
+		"0.1%", "100Mbit", "1.5kbit", "60ms",
 		"send udp 53 to db size 100 fragments 48-108,0-48", "send icmp 8 to db size 99 fragments 16", " icmpv6\t128/0 from 2001:db8::/32 ", "tcp 80 to x", "", "é",
 	} {
 		f.Add(seed)
@@ -67,6 +68,13 @@ func FuzzRule(f *testing.F) {
 			checkFault(t, s, fault)
 		} else if !aclEgress.matches(s) || entry.Number < 1 || entry.Number > 32766 || !entry.CIDR.IsValid() {
 			t.Fatalf("%q is an entry %+v, but should not be", s, entry)
+		}
+		for _, value := range []text{linkDelay, linkLoss, linkRate} {
+			if fault := value.parse(s); fault != nil {
+				checkFault(t, s, fault)
+			} else if !value.matches(s) {
+				t.Fatalf("%q is %s, but the schema refuses it", s, value.want)
+			}
 		}
 		if _, fault := parseDo(s, nil, Node{}); fault != nil {
 			checkFault(t, s, fault)

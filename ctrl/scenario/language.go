@@ -216,7 +216,7 @@ var (
 			{key: "rate", about: "Bits per second, from 1kbit to 1000Gbit, as in 100Mbit; unlimited by default.", is: linkRate},
 		}}
 
-	peeringObject = object{name: "peering connection", about: "A VPC peering connection: two VPCs that reach each other, where routes lead to it.",
+	peeringObject = object{name: "peering connection", about: "A VPC peering connection: two VPCs whose routes may lead to each other.",
 		fields: []field{
 			{key: "requester", about: "The VPC that asks for it.", is: nameText, required: true},
 			{key: "accepter", about: "The VPC that is asked.", is: nameText, required: true},
@@ -509,12 +509,12 @@ func checkHop(s string) *fault {
 	if slices.Contains(places, s) {
 		return nil
 	}
-	kind, name, named := strings.Cut(s, ".")
+	kind, _, named := strings.Cut(s, ".")
 	if named && kind == "endpoint" && !strings.Contains(s, "/") {
 		return faultf(0, "", "%s hops are %s", quote(kind), notSupported)
 	}
-	if named && kind == "peering" && !strings.Contains(s, "/") {
-		return checkName(name).shift(len("peering."))
+	if isPeering, f := checkPeeringHop(s); isPeering {
+		return f
 	}
 	if isNAT, f := checkNATHop(s); isNAT {
 		return f
@@ -531,6 +531,22 @@ func checkHop(s string) *fault {
 	}
 	known := append(slices.Clone(stations), places...)
 	return faultf(at, didYouMean(station, known, "hops are NAME/ and one of"), "%s is not a hop", quote(station))
+}
+
+// checkPeeringHop judges peering.NAME, and leaves alone what can only be an interface of an instance called peering: peering.eth1/sg-in.
+func checkPeeringHop(s string) (isPeering bool, f *fault) {
+	connection, station, slashed := strings.Cut(s, "/")
+	name, ok := strings.CutPrefix(connection, "peering.")
+	switch {
+	case !ok && strings.HasPrefix(station, "peering."):
+		return true, faultf(0, "write "+quote(station)+" without the VPC", "%s is not a hop", quote(s))
+	case !ok || slashed && (name == "eth0" || device.matches(name)):
+		return false, nil
+	case slashed:
+		at := utf8.RuneCountInString(connection) + 1
+		return true, faultf(at, "write "+quote(connection), "a peering connection has no hop %s", quote(station))
+	}
+	return true, checkName(name).shift(len("peering."))
 }
 
 // checkNATHop judges nat.NAME and nat.NAME/acl-in, and leaves alone what can only be an interface of an instance called nat:

@@ -185,8 +185,11 @@ func (st *state) problems(problems []vpc.Problem) {
 		tainted[e.key] = regionBad || bad(e.value.get("region")) || bad(e.value.get("cidr")) || bad(e.value.get("ipv6")) ||
 			bad(e.value.get("subnets")) || gateway != nil && gateway.bad
 	}
+	for _, e := range st.tree.get("peerings").all() {
+		tainted["peering."+e.key] = tainted[textOf(e.value.get("requester"))] || tainted[textOf(e.value.get("accepter"))]
+	}
 	for _, p := range problems {
-		if len(p.Path) > 1 && p.Path[0] == "vpcs" && tainted[p.Path[1]] {
+		if len(p.Path) > 1 && (p.Path[0] == "vpcs" && tainted[p.Path[1]] || p.Path[0] == "peerings" && tainted["peering."+p.Path[1]]) {
 			continue
 		}
 		at, n := st.locate(p.Path)

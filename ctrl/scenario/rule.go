@@ -267,6 +267,9 @@ func parsePeer(w word, direction string, rule *vpc.SGRule) *fault {
 		}
 		rule.PrefixList = name
 		return nil
+	case foreign && isAccount(owner) && strings.HasPrefix(rest, "sg"):
+		return faultf(w.at, "name the group's VPC, whose `account` says whose it is: write `VPC/sg.NAME`",
+			"%s is an account where a VPC belongs", quote(owner))
 	case kind == "pl" && validName(owner):
 		return faultf(w.at, "write `pl.NAME`", "a prefix list belongs to its own VPC")
 	}
@@ -287,6 +290,9 @@ func parsePeer(w word, direction string, rule *vpc.SGRule) *fault {
 	rule.CIDR = cidr
 	return f.shift(w.at)
 }
+
+// isAccount reports whether s was meant as an account, right or not: AWS writes a group of another one as 123456789012/sg-….
+func isAccount(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // parseCIDR reads an IPv4 or IPv6 prefix and returns it in canonical form, host bits cleared, as AWS does.
 func parseCIDR(s string) (netip.Prefix, *fault) {

@@ -186,6 +186,8 @@ var otherNames = map[string]string{
 	"network_acls": "acls", "nacl": "acl", "nacls": "acls", "outbound": "egress", "private_ip": "ip", "private_ips": "secondary",
 	"secondary_ips": "secondary", "security_group": "sg", "security_groups": "sg", "igw": "internet_gateway", "eigw": "egress_only_gateway",
 	"map_public_ip_on_launch": "public_ip", "source_destination_check": "source_dest_check", "command": "run", "listen": "serve",
+	"auto_accept": "accept", "bandwidth": "rate", "latency": "delay", "peer_vpc_id": "accepter", "peering": "peerings",
+	"peering_connections": "peerings", "vpc_id": "requester", "vpc_peering_connections": "peerings",
 }
 
 // meantBy is the key that a person most likely meant by word, or "".

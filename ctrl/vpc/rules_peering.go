@@ -9,10 +9,12 @@ import (
 
 // The quotas that AWS gives every account (VPC user guide, quotas).
 const (
-	maxActivePeerings   = 50 // per VPC
-	maxPeeringRequests  = 25 // not answered yet, per account that asks
-	peeringFailedStatus = "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range"
+	maxActivePeerings  = 50 // per VPC
+	maxPeeringRequests = 25 // not answered yet, per account that asks
 )
+
+// failedStatus is AWS's message for a connection that failed, whatever the cause (EC2 API, CreateVpcPeeringConnection).
+const failedStatus = "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range"
 
 func peeringPath(p *Peering) path { return path{"peerings", p.Name} }
 
@@ -40,13 +42,15 @@ func (c *completion) peeringEnd(p *Peering, key, name string) *VPC {
 	return v
 }
 
-// peering judges one connection between two VPCs that exist.
+// misnamed reports whether a connection names a VPC that does not exist: what follows from that is not told.
+func (c *completion) misnamed(p *Peering) bool {
+	return c.model.VPC(p.Requester) == nil || c.model.VPC(p.Accepter) == nil
+}
+
+// peering judges one connection between two VPCs that exist. Where it cannot come about as the file says, nothing else is told of it.
 func (c *completion) peering(p *Peering, requester, accepter *VPC) {
-	if old := c.prev.Peering(p.Name); old != nil {
-		c.samePeering(p, old)
-		c.resume(p, old)
-	} else {
-		c.request(p, requester, accepter)
+	if !c.proceed(p, requester, accepter) {
+		return
 	}
 	if p.State == PendingAcceptance && overlap(requester, accepter) != nil { // the accepter has another CIDR now
 		c.step(peeringPath(p), p, FailPeering)
@@ -60,59 +64,72 @@ func (c *completion) peering(p *Peering, requester, accepter *VPC) {
 	}
 }
 
+// proceed takes a connection as far as the file says, from where the change found it; false means that it cannot go there.
+func (c *completion) proceed(p *Peering, requester, accepter *VPC) bool {
+	if old := c.prev.Peering(p.Name); old != nil {
+		return c.resume(p, old)
+	}
+	return c.request(p, requester, accepter)
+}
+
 // samePeering judges what a change does to a connection: its ends and its encryption stay.
-func (c *completion) samePeering(p, old *Peering) {
+func (c *completion) samePeering(p, old *Peering) bool {
+	same := true
 	for _, fixed := range []struct{ key, was, is string }{
 		{"requester", old.Requester, p.Requester},
 		{"accepter", old.Accepter, p.Accepter},
 		{"encryption", string(old.Encryption), string(p.Encryption)},
 	} {
 		if fixed.was != fixed.is {
+			same = false
 			c.report(peeringPath(p).at(fixed.key), fmt.Sprintf("the %s of peering connection '%s' cannot be changed from %s to %s",
 				fixed.key, p.Name, fixed.was, fixed.is), "remove the connection in one change, and declare it anew in the next")
 		}
 	}
+	return same
 }
 
 // request begins a connection. What the accepter answers at once does not help where the VPCs overlap.
-func (c *completion) request(p *Peering, requester, accepter *VPC) {
+func (c *completion) request(p *Peering, requester, accepter *VPC) bool {
 	p.State, p.Requested = InitiatingRequest, c.model.Elapsed
 	if overlap(requester, accepter) != nil {
-		c.step(peeringPath(p), p, FailPeering)
-		return
+		return c.step(peeringPath(p), p, FailPeering)
 	}
 	c.step(peeringPath(p), p, DeliverPeering)
 	if p.Accept && p.Reject {
 		c.report(peeringPath(p).at("reject"), fmt.Sprintf("peering connection '%s' cannot be both accepted and rejected", p.Name),
 			"keep one of the two")
-		return
+		return false
 	}
-	c.answer(p, p.Accept, p.Reject)
+	return c.answer(p, p.Accept, p.Reject)
 }
 
 // resume goes on with a connection that was there before the change.
-func (c *completion) resume(p, old *Peering) {
+func (c *completion) resume(p, old *Peering) bool {
 	p.Life = old.Life
+	if !c.samePeering(p, old) {
+		return false
+	}
 	if p.State == PendingAcceptance && c.model.Elapsed-p.Requested >= PeeringExpiry {
 		c.step(peeringPath(p), p, ExpirePeering)
 	}
 	if p.State == Active && old.Accept && !p.Accept && !p.Reject {
 		c.report(peeringPath(p).at("accept"), InvalidTransition{p.ID, Active, PendingAcceptance}.Error(),
 			"acceptance cannot be taken back: remove the connection")
-		return
+		return false
 	}
-	c.answer(p, p.Accept && !old.Accept, p.Reject && !old.Reject)
+	return c.answer(p, p.Accept && !old.Accept, p.Reject && !old.Reject)
 }
 
 // answer is what the accepter does.
-func (c *completion) answer(p *Peering, accept, reject bool) {
-	if reject {
-		c.step(peeringPath(p).at("reject"), p, RejectPeering)
-		return
+func (c *completion) answer(p *Peering, accept, reject bool) bool {
+	switch {
+	case reject:
+		return c.step(peeringPath(p).at("reject"), p, RejectPeering)
+	case accept:
+		return c.step(peeringPath(p).at("accept"), p, AcceptPeering) && c.step(peeringPath(p), p, ProvisionPeering)
 	}
-	if accept && c.step(peeringPath(p).at("accept"), p, AcceptPeering) {
-		c.step(peeringPath(p), p, ProvisionPeering)
-	}
+	return true
 }
 
 // step moves a connection on, or reports that its state does not allow it.
@@ -146,10 +163,9 @@ func statusMessage(p *Peering, accepter *VPC) string {
 		return "Rejected by " + accepter.Account
 	case Expired:
 		return "Expired"
-	case Failed:
-		return peeringFailedStatus
+	default:
+		return failedStatus
 	}
-	return ""
 }
 
 // overlap finds a prefix of each VPC that share addresses, or nil: any pair of any family, the secondary ones too (Amazon VPC peering
@@ -200,7 +216,7 @@ func (c *completion) peeringDNS(p *Peering, requester, accepter *VPC) {
 	}{{"requester", p.DNSRequester}, {"accepter", p.DNSAccepter}} {
 		at := peeringPath(p).at("dns", side.key)
 		switch {
-		case !side.on:
+		case !side.on, p.State == Failed && p.ExpectState != Failed: // the second is told already
 		case !p.Active():
 			c.report(at, fmt.Sprintf("%s cannot be set while peering connection '%s' is %s", option, p.Name, p.State),
 				"set `dns` when the connection is active")
@@ -291,6 +307,10 @@ func (c *completion) targetPeering(at path, v *VPC, r *Route) {
 	if r.Blackhole = c.removed[v.Name+"/peering."+name]; r.Blackhole {
 		return
 	}
+	if p != nil && c.misnamed(p) {
+		r.Blackhole = true
+		return
+	}
 	if p != nil {
 		c.report(at, fmt.Sprintf("peering connection '%s' does not belong to VPC '%s'", name, v.Name), fmt.Sprintf(
 			"it joins %s and %s only, and peering is not transitive: declare a connection of VPC %s", p.Requester, p.Accepter, v.Name))
@@ -318,6 +338,8 @@ func (c *completion) peeredGroup(at path, v, other *VPC, r *SGRule) bool {
 		r.Unpeered = !p.Active()
 	case c.removed[v.Name+"/peer."+other.Name]:
 		r.Stale = true
+	case slices.ContainsFunc(c.model.Peerings, c.misnamed): // that may be the one
+		r.Unpeered = true
 	default:
 		c.report(at, fmt.Sprintf("the security group '%s' is in VPC '%s', which is no peer of VPC '%s'", r.Group.Name, other.Name, v.Name),
 			"declare a connection between the two in `peerings`, or use CIDR blocks")
