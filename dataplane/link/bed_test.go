@@ -36,10 +36,9 @@ var secret = []byte("as it was when it went in")
 func packetOf(number uint64, size int) []byte {
 	frame := make([]byte, netdev.Headroom+size)
 	packet := frame[netdev.Headroom:]
-	dice := rand.New(rand.NewPCG(number, 11))
-	for i := range packet {
-		packet[i] = byte(dice.Uint32())
-	}
+	seed := [32]byte{31: 11}
+	binary.BigEndian.PutUint64(seed[:], number)
+	_, _ = rand.NewChaCha8(seed).Read(packet)
 	packet[0] = 4<<4 | 5
 	if number%2 == 1 {
 		packet[0] = 6 << 4

@@ -10,12 +10,12 @@ import (
 // A window does what a map would, whatever goes in and comes out in whatever order.
 func TestWindowAgreesWithAMap(t *testing.T) {
 	type entry struct {
-		since  time.Duration
+		beats  int // that it has been in
 		sender uint32
 	}
 	for seed := range uint64(50) {
 		dice := rand.New(rand.NewPCG(seed, 3))
-		w, ref := newWindow(), map[uint64]entry{}
+		w, ref := newWindow(), map[uint64]*entry{}
 		now := time.Duration(0)
 		for range 5000 {
 			now += time.Duration(dice.IntN(int(20 * time.Millisecond)))
@@ -28,7 +28,7 @@ func TestWindowAgreesWithAMap(t *testing.T) {
 						if _, used := ref[id]; used || id == 0 {
 							t.Fatalf("seed %d: ID %d is given twice", seed, id)
 						}
-						ref[id] = entry{now, sender}
+						ref[id] = &entry{0, sender}
 					}
 				}
 			case 1:
@@ -42,19 +42,26 @@ func TestWindowAgreesWithAMap(t *testing.T) {
 					}
 				}
 			case 2:
-				last := time.Duration(0)
-				for p, old := w.giveUp(now); old; p, old = w.giveUp(now) {
-					if want := ref[p.id]; want.since != p.since || want.sender != p.sender || p.since < last || now-p.since < patience {
-						t.Fatalf("seed %d, at %v: gave up %+v, which went in as %+v", seed, now, p, want)
+				if w.next() > now {
+					break
+				}
+				if w.busy = dice.IntN(3) == 0; !w.busy {
+					for _, e := range ref {
+						e.beats++
 					}
-					last = p.since
+				}
+				w.tick(now)
+				for p, old := w.giveUp(); old; p, old = w.giveUp() {
+					if e := ref[p.id]; e == nil || e.sender != p.sender || e.beats != patience+1 {
+						t.Fatalf("seed %d, at %v: gave up %+v, which is %+v", seed, now, p, e)
+					}
 					delete(ref, p.id)
 					if w.leave(p.id) {
 						t.Fatalf("seed %d: a packet that was given up leaves", seed)
 					}
 				}
 				for id, e := range ref {
-					if now-e.since >= patience {
+					if e.beats > patience {
 						t.Fatalf("seed %d: packet %d is not given up", seed, id)
 					}
 				}
@@ -63,6 +70,25 @@ func TestWindowAgreesWithAMap(t *testing.T) {
 				t.Fatalf("seed %d: %d places are free with %d taken", seed, w.open, len(ref))
 			}
 		}
+	}
+}
+
+func TestAPacketIsGivenUpAfterASecond(t *testing.T) {
+	w := newWindow()
+	begun := 3 * time.Second
+	w.enter(begun, 1, 100)
+	for {
+		now := w.next()
+		w.tick(now)
+		if _, old := w.giveUp(); old {
+			if took := now - begun; took < time.Second || took > 5*time.Second/4 {
+				t.Errorf("given up after %v", took)
+			}
+			break
+		}
+	}
+	if w.next() != never {
+		t.Error("an empty window has something to wait for")
 	}
 }
 
