@@ -67,7 +67,8 @@ func (o *door) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 func (d *direction) fillLocked() int {
 	now := d.clock.now()
 	if d.window.next() <= now {
-		d.giveUpLocked(now)
+		d.window.tick(now)
+		d.giveUpLocked()
 	}
 	if d.greet && d.bench.room() {
 		d.greet = false
@@ -83,11 +84,11 @@ func (d *direction) fillLocked() int {
 }
 
 // giveUpLocked tells of packets that are in the window for too long. It lets go of the lock meanwhile.
-func (d *direction) giveUpLocked(now time.Duration) {
-	var losses [batchSize]loss
+func (d *direction) giveUpLocked() {
+	var losses [windowSize]loss
 	n := 0
 	for n < len(losses) {
-		p, old := d.window.giveUp(now)
+		p, old := d.window.giveUp()
 		if !old {
 			break
 		}
@@ -115,11 +116,16 @@ func (o *door) Write(bufs [][]byte, offset int) (int, error) {
 		}
 	}
 	d.rouseLocked() // the window may have been full
-	closed := d.closed
-	d.mu.Unlock()
-	if len(d.frames) > 0 && !closed {
-		d.arrive(1-d.end, d.frames, d.senders)
+	if d.closed || len(d.frames) == 0 {
+		d.mu.Unlock()
+		return len(bufs), nil
 	}
+	d.window.busy = true
+	d.mu.Unlock()
+	d.arrive(1-d.end, d.frames, d.senders)
+	d.mu.Lock()
+	d.window.busy = false
+	d.mu.Unlock()
 	return len(bufs), nil
 }
 

@@ -39,7 +39,7 @@ type line struct {
 
 	// The transmitter's present packet, the first of the backlog.
 	began time.Duration
-	sent  uint64 // bits that it had sent before it began: at another rate
+	done  uint64 // work for it before that, at another rate
 }
 
 // push takes a packet, or says why it is lost.
@@ -52,7 +52,7 @@ func (l *line) push(now time.Duration, sender uint32, packet []byte) flow.Reason
 		return flow.LinkQueueFull
 	}
 	if l.left == l.n {
-		l.began, l.sent = now, 0
+		l.began, l.done = now, 0
 	}
 	l.store.push(sender, packet)
 	l.advance(now)
@@ -81,7 +81,7 @@ func (l *line) advance(now time.Duration) {
 			break
 		}
 		p.at = end
-		l.began, l.sent = end, 0
+		l.began, l.done = end, 0
 		l.left++
 	}
 	for l.ready < l.left && l.at(l.ready).at+l.shape.Delay <= now {
@@ -91,7 +91,7 @@ func (l *line) advance(now time.Duration) {
 
 // transmitted is when the transmitter's present packet will be sent.
 func (l *line) transmitted(p *parcel) time.Duration {
-	return l.began + l.shape.airtime(8*uint64(p.length())-l.sent)
+	return l.began + l.shape.airtime(work(p.length())-l.done)
 }
 
 // next is when the first packet is through.
@@ -119,8 +119,7 @@ func (l *line) take() {
 func (l *line) reshape(now time.Duration, s Shape) {
 	l.advance(now)
 	if l.left < l.n {
-		whole := 8 * uint64(l.at(l.left).length())
-		l.sent = min(whole, l.sent+l.shape.sent(now-l.began))
+		l.done += l.shape.done(now - l.began)
 		l.began = now
 	}
 	l.shape = s

@@ -12,7 +12,7 @@ type Shape struct {
 	Rate  uint64        // bit/s of IP packets, without any header below them; at most 1 Tbit/s, and 0 is unlimited
 }
 
-// The largest values of a Shape. Products of a packet's bits and nanoseconds stay within 64 bits.
+// The largest values of a Shape.
 const (
 	maxDelay = 10 * time.Second
 	maxRate  = 1e12
@@ -31,16 +31,17 @@ func (s Shape) check() error {
 	return nil
 }
 
-// airtime is how long the transmission of some bits takes, rounded up.
-func (s Shape) airtime(bits uint64) time.Duration {
+// work is what there is to do for the transmission of a packet, in bit nanoseconds per second: a transmitter does Rate of it each
+// nanosecond.
+func work(length int) uint64 { return 8 * uint64(length) * uint64(time.Second) }
+
+// airtime is how long a transmitter takes for some work, rounded up.
+func (s Shape) airtime(work uint64) time.Duration {
 	if s.Rate == 0 {
 		return 0
 	}
-	return time.Duration((bits*uint64(time.Second) + s.Rate - 1) / s.Rate)
+	return time.Duration((work + s.Rate - 1) / s.Rate)
 }
 
-// sent is how many bits are transmitted in a time that is at most that of one packet.
-func (s Shape) sent(d time.Duration) uint64 {
-	whole, part := uint64(d/time.Second), uint64(d%time.Second)
-	return whole*s.Rate + uint64(float64(part)*float64(s.Rate)/float64(time.Second))
-}
+// done is the work of a transmitter in a time, which is not longer than one packet takes.
+func (s Shape) done(d time.Duration) uint64 { return uint64(d) * s.Rate }

@@ -7,14 +7,15 @@ const (
 	// 64 KiB), and under overload its sockets lose it silently.
 	windowSize = 256
 
-	// patience is how long a packet may be inside the encryption.
-	patience = time.Second
+	// A packet that has been inside the encryption for more than patience beats, which is 1 to 1.25 s, is given up.
+	beat     = 250 * time.Millisecond
+	patience = 4
 )
 
 // place is one packet inside the encryption.
 type place struct {
-	since      time.Duration
 	id         uint64
+	since      uint64 // in beats
 	sender     uint32
 	length     uint16
 	next, prev uint16 // by time of entry, in a ring through windowSize
@@ -22,11 +23,18 @@ type place struct {
 
 // window holds the packets that went into the encryption and have not come out. Each has a place, and an ID that is used once: what comes
 // out after it was given up, or twice, is nobody's.
+//
+// Its time is counted in beats by whoever takes packets, and stands still while the other end is busy with what came out. A process
+// that gets no processor for seconds has therefore not lost what it had no time to look at.
 type window struct {
 	places [windowSize + 1]place // the last begins and ends the ring of those that are taken
 	free   [windowSize]uint8     // places, the next one to take at the end
 	open   int                   // how many are free
 	issued uint64
+
+	beats uint64
+	last  time.Duration // when the last beat was, or the first packet went in
+	busy  bool          // the other end is
 }
 
 func newWindow() *window {
@@ -41,13 +49,16 @@ func newWindow() *window {
 
 // enter gives a packet a place, of which one must be free, and returns its ID, which is never zero.
 func (w *window) enter(now time.Duration, sender uint32, length int) uint64 {
+	if w.open == windowSize {
+		w.last = now
+	}
 	w.open--
 	at := uint16(w.free[w.open])
 	w.issued++
 	id := w.issued*windowSize + uint64(at)
 
 	ends := &w.places[windowSize]
-	w.places[at] = place{since: now, id: id, sender: sender, length: uint16(length), next: windowSize, prev: ends.prev}
+	w.places[at] = place{id: id, since: w.beats, sender: sender, length: uint16(length), next: windowSize, prev: ends.prev}
 	w.places[ends.prev].next = at
 	ends.prev = at
 	return id
@@ -68,20 +79,28 @@ func (w *window) leave(id uint64) bool {
 	return true
 }
 
-// next is when the oldest packet is given up.
+// next is when the next beat is due: there is none without packets.
 func (w *window) next() time.Duration {
 	if w.open == windowSize {
 		return never
 	}
-	return w.places[w.places[windowSize].next].since + patience
+	return w.last + beat
 }
 
-// giveUp frees the place of the oldest packet if it is too old, and returns what it was.
-func (w *window) giveUp(now time.Duration) (place, bool) {
-	if w.next() > now {
+// tick makes the beat that is due.
+func (w *window) tick(now time.Duration) {
+	w.last = now
+	if !w.busy {
+		w.beats++
+	}
+}
+
+// giveUp frees the place of the oldest packet if that is too old, and returns what it was.
+func (w *window) giveUp() (place, bool) {
+	p := w.places[w.places[windowSize].next]
+	if w.open == windowSize || w.beats-p.since <= patience {
 		return place{}, false
 	}
-	p := w.places[w.places[windowSize].next]
 	w.leave(p.id)
 	return p, true
 }
