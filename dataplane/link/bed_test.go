@@ -148,7 +148,7 @@ func (b *bed) arrive(end int, frames [][]byte, senders []uint32) {
 	}
 }
 
-func (b *bed) lose(end int, sender uint32, why flow.Reason, length int) {
+func (b *bed) lose(end int, sender uint32, why flow.Reason, length int, packet []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost[end][why]++
