@@ -153,6 +153,9 @@ func (b *bed) lose(end int, sender uint32, why flow.Reason, length int, packet [
 	defer b.mu.Unlock()
 	b.lost[end][why]++
 	b.lostLens[end] += length
+	if known := why != flow.LinkBroken; known != (packet != nil) || known && len(packet) != length {
+		b.t.Errorf("%s of %d bytes is told with a packet of %d", why, length, len(packet))
+	}
 }
 
 func (b *bed) sentBy(end int) int {
