@@ -91,6 +91,7 @@ func (e *Engine) emitFrom(frame []byte, walk func(fabric.Packet), owner uint32) 
 	}
 	walk(p)
 	e.remember(owner, nil, &p)
+	e.observeOnce(&p)
 	if e.path.Verdict == flow.Drop {
 		e.tell(flow.Key{Attachment: owner, Tuple: conversation(&p)})
 		return

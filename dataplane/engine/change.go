@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -27,7 +28,9 @@ func (e *Engine) SetNetwork(now int64, net *fabric.Network) error {
 			answers = append(answers, r)
 		}
 	}
-	for _, r := range append(forward, answers...) {
+	reviewed := append(forward, answers...)
+	quiesced := e.withdrawMoved(reviewed)
+	for _, r := range reviewed {
 		e.review(r)
 	}
 	for _, t := range append([]*track(nil), e.tracking.members...) {
@@ -35,7 +38,7 @@ func (e *Engine) SetNetwork(now int64, net *fabric.Network) error {
 			e.untrack(t)
 		}
 	}
-	return e.publishGenerations()
+	return errors.Join(quiesced, e.publishGenerations())
 }
 
 // SetTimeouts sets the idle limits of the connections that begin from now on.

@@ -17,6 +17,8 @@ type Offloader interface {
 	Install(flow.Key, flow.Entry) error
 	Evict(...flow.Key) error
 	SetGeneration(domain, generation uint32) error
+	// Quiesce returns when no packet is under way any more that had found an entry which was evicted before.
+	Quiesce() error
 }
 
 // Config is what an engine is made of.
@@ -48,6 +50,8 @@ type Engine struct {
 	halves    map[uint32]half
 	delivered map[uint32]Count  // by sender, of flows that are gone and of packets that are no flow
 	emerged   map[uint32]uint64 // packets that came out of links, by end
+	sampling  bool              // flow logs are to be told what the interfaces saw
+	samples   []Sample          // that are to be told
 	journal   journal
 	now       int64         // of the call in progress
 	sender    uint32        // who really sent the packet in progress, if it came out of a link
@@ -309,6 +313,7 @@ func (e *Engine) settle(r *record, key flow.Key, p *fabric.Packet) *record {
 			e.tell(key)
 		} else {
 			e.remember(key.Attachment, nil, p)
+			e.observeOnce(p)
 		}
 		e.countDrop(key.Attachment, path.Reason, p.Length)
 		return nil
@@ -347,6 +352,7 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 		Domains: path.Domains, Rewrite: path.Rewrite,
 	}
 	e.remember(r.key.Attachment, r, p)
+	e.observe(r)
 	if r.peer != nil && r.peer.installed != 0 && !e.tellsAll(r.peer) {
 		e.evict(r.peer)
 	}
@@ -513,6 +519,7 @@ func (e *Engine) decideOnce(att *fabric.Attachment, b []byte, info, quoted *pack
 	e.net.Walk(p, att, e, &e.path)
 	e.keepFresh(e.path.Verdict == flow.Deliver)
 	e.remember(att.Index, nil, &p)
+	e.observeOnce(&p)
 	if e.path.Verdict == flow.Drop {
 		e.tell(flow.Key{Attachment: att.Index, Tuple: conversation(&p)})
 		e.countDrop(att.Index, e.path.Reason, info.Length)

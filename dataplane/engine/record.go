@@ -17,6 +17,7 @@ type record struct {
 	mss     uint16     // to which a SYN's MSS is lowered; 0: it is left alone
 	sender  uint32     // who really sends the flow, if it comes out of a link
 	linked  bool       // a link carries it, to or from here
+	account *account   // for flow logs; nil without them
 	tracks  []*track
 	waits   trackKey // of a refusal: the connection that would end it
 	idle    idleness
@@ -41,6 +42,7 @@ type restingPair struct {
 	sweeps  int
 	sender  [2]uint32
 	verdict [2]flow.Verdict
+	account [2]*account
 }
 
 const restingSweeps = 2
@@ -112,14 +114,14 @@ func (e *Engine) forget(r *record) {
 	side := r.slot & 1
 	if r.peer != nil {
 		r.peer.peer = nil
-		e.halves[r.slot/2] = half{side: side, sender: r.key.Attachment, verdict: r.entry.Verdict}
+		e.halves[r.slot/2] = half{side: side, sender: r.key.Attachment, verdict: r.entry.Verdict, account: r.account}
 		r.peer = nil
 		return
 	}
 	rest := restingPair{pair: r.slot / 2}
-	rest.sender[side], rest.verdict[side] = r.key.Attachment, r.entry.Verdict
+	rest.sender[side], rest.verdict[side], rest.account[side] = r.key.Attachment, r.entry.Verdict, r.account
 	if other, ok := e.halves[r.slot/2]; ok {
-		rest.sender[other.side], rest.verdict[other.side] = other.sender, other.verdict
+		rest.sender[other.side], rest.verdict[other.side], rest.account[other.side] = other.sender, other.verdict, other.account
 		delete(e.halves, r.slot/2)
 	}
 	e.pairs.resting = append(e.pairs.resting, rest)
@@ -129,6 +131,7 @@ func (e *Engine) forget(r *record) {
 type half struct {
 	side, sender uint32
 	verdict      flow.Verdict
+	account      *account
 }
 
 // forgetPair removes both directions.
@@ -150,7 +153,9 @@ func (e *Engine) harvest() {
 			continue
 		}
 		for side := range rest.sender {
-			c := &e.mem.Slots[2*rest.pair+uint32(side)]
+			slot := 2*rest.pair + uint32(side)
+			c := &e.mem.Slots[slot]
+			e.take(slot, rest.account[side])
 			e.credit(rest.sender[side], rest.verdict[side], c.Read())
 			c.Reset()
 		}

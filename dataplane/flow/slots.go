@@ -3,12 +3,13 @@ package flow
 import "sync/atomic"
 
 // Counters are one direction's totals. Packets are wire packets, Bytes IP bytes; First and Last are monotonic nanoseconds; Flags
-// are the TCP flags seen, OR-ed. The layout is shared with eBPF (struct counters), which adds to the same memory.
+// are the TCP flags seen, OR-ed. First and Recent tell of the time since they were last taken. The layout is shared with eBPF (struct
+// counters), which adds to the same memory.
 type Counters struct {
 	Packets, Bytes uint64
 	First, Last    uint64
 	Flags          uint32
-	_              uint32
+	Recent         uint32 // FIN, SYN and RST; ACK is that of a SYN-ACK
 }
 
 // Add counts packets as handled in userspace. It is safe beside the eBPF program and other callers.
@@ -20,6 +21,27 @@ func (c *Counters) Add(packets, bytes uint64, flags uint8, now int64) {
 	if old := atomic.LoadUint32(&c.Flags); old|uint32(flags) != old {
 		atomic.OrUint32(&c.Flags, uint32(flags))
 	}
+	if recent := RecentFlags(flags); recent != 0 {
+		atomic.OrUint32(&c.Recent, uint32(recent))
+	}
+}
+
+// RecentFlags is what Recent keeps of a packet's TCP flags: those that a flow log tells. Of an ACK it tells only that of a SYN-ACK (VPC
+// user guide, flow log records).
+func RecentFlags(flags uint8) uint8 {
+	if flags&SYN == 0 {
+		flags &^= ACK
+	}
+	return flags & (FIN | SYN | RST | ACK)
+}
+
+// Take reads the counters and begins First and Recent anew. A packet that is counted at the same moment may find itself in one of them
+// before, and in the other after it.
+func (c *Counters) Take() Counters {
+	t := c.Read()
+	t.First = atomic.SwapUint64(&c.First, 0)
+	t.Recent = atomic.SwapUint32(&c.Recent, 0)
+	return t
 }
 
 // Read takes a copy that is consistent field by field.
@@ -27,7 +49,7 @@ func (c *Counters) Read() Counters {
 	return Counters{
 		Packets: atomic.LoadUint64(&c.Packets), Bytes: atomic.LoadUint64(&c.Bytes),
 		First: atomic.LoadUint64(&c.First), Last: atomic.LoadUint64(&c.Last),
-		Flags: atomic.LoadUint32(&c.Flags),
+		Flags: atomic.LoadUint32(&c.Flags), Recent: atomic.LoadUint32(&c.Recent),
 	}
 }
 
@@ -38,6 +60,7 @@ func (c *Counters) Reset() {
 	atomic.StoreUint64(&c.First, 0)
 	atomic.StoreUint64(&c.Last, 0)
 	atomic.StoreUint32(&c.Flags, 0)
+	atomic.StoreUint32(&c.Recent, 0)
 }
 
 // DropCounter is the total of one attachment's packets dropped for one reason. The layout is shared with eBPF (struct drops).

@@ -35,7 +35,7 @@ type fabricCounters struct {
 	First   uint64
 	Last    uint64
 	Flags   uint32
-	Zero    uint32
+	Recent  uint32
 }
 
 type fabricDecision struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -148,6 +149,17 @@ func (f *FastPath) Evict(keys ...flow.Key) error {
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// Quiesce returns when no packet is under way any more that had found an entry which was evicted before: the program runs under RCU, and
+// a global membarrier waits for a grace period (membarrier(2)). On a machine whose processors run without a timer tick (nohz_full) it does
+// not exist, and a packet or two may still be under way.
+func (f *FastPath) Quiesce() error {
+	const global = 1 // MEMBARRIER_CMD_GLOBAL
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 && errno != unix.EINVAL && errno != unix.ENOSYS {
+		return fmt.Errorf("wait for packets under way: %w", errno)
+	}
+	return nil
 }
 
 // SetGeneration makes every entry stale that remembers another generation of the domain.

@@ -364,6 +364,25 @@ func TestTimesAndFlags(t *testing.T) {
 	if second.First != first.First || second.Last <= first.Last || second.Last > uint64(monotonic()) || second.Flags != flow.SYN|flow.ACK {
 		t.Errorf("after the second packet: %+v, and before: %+v", second, first)
 	}
+	if second.Recent != flow.SYN {
+		t.Errorf("recent flags %x, want the SYN's and no ACK", second.Recent)
+	}
+}
+
+// What eBPF keeps of each combination of flags for flow logs is what Go keeps.
+func TestRecentFlags(t *testing.T) {
+	r := newRig(t)
+	s := tcp("10.0.0.5", 999, "10.0.1.9", 443)
+	r.install(s.tuple, toReceiver())
+	for all := range 256 {
+		if f := uint8(all); f&(flow.SYN|flow.ACK) != flow.SYN { // a SYN begins a connection, which then is the engine's
+			r.slot(4).Take()
+			r.expect(s.with(flags(f)).bytes(), deliver)
+			if got := r.slot(4).Read().Recent; got != uint32(flow.RecentFlags(f)) {
+				t.Errorf("of the flags %08b eBPF keeps %08b, and Go %08b", f, got, flow.RecentFlags(f))
+			}
+		}
+	}
 }
 
 // Rewritten packets are those that the new addresses and ports would have made from scratch.

@@ -96,7 +96,7 @@ func TestMemoryIsTheMaps(t *testing.T) {
 	m.Slots[slotsInTest-1].Add(3, 4, 5, 6)
 	m.Drop(15, flow.ReasonStride-1).Add(7, 8)
 	var c fabricCounters
-	if err := r.objects.Slots.Lookup(uint32(slotsInTest-1), &c); err != nil || c != (fabricCounters{Packets: 3, Bytes: 4, First: 6, Last: 6, Flags: 5}) {
+	if err := r.objects.Slots.Lookup(uint32(slotsInTest-1), &c); err != nil || c != (fabricCounters{Packets: 3, Bytes: 4, First: 6, Last: 6, Flags: 5, Recent: 5}) {
 		t.Errorf("the last slot holds %+v, %v", c, err)
 	}
 	var d fabricDropCounter

@@ -21,6 +21,12 @@ static __always_inline void count_drop(__u32 attachment, __u32 reason, __u64 pac
 	__sync_fetch_and_add(&d->bytes, bytes);
 }
 
+// recent_flags is flow.RecentFlags: what a flow log tells of a packet's TCP flags.
+static __always_inline __u32 recent_flags(__u8 flags)
+{
+	return flags & (TCP_FIN | TCP_SYN | TCP_RST | (flags & TCP_SYN ? TCP_ACK : 0));
+}
+
 static __always_inline void count_flow(struct counters *c, const struct packet *p, __u64 now)
 {
 	__sync_fetch_and_add(&c->packets, p->packets);
@@ -31,6 +37,8 @@ static __always_inline void count_flow(struct counters *c, const struct packet *
 	// Flags seldom bring news, and an atomic operation for each packet is not free.
 	if (p->tcp_flags & ~c->flags)
 		__sync_fetch_and_or(&c->flags, p->tcp_flags);
+	if (unlikely(recent_flags(p->tcp_flags)))
+		__sync_fetch_and_or(&c->recent, recent_flags(p->tcp_flags));
 }
 
 // flow_state is flow.StateOf; a test holds the two together.

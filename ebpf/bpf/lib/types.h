@@ -111,7 +111,7 @@ struct counters {
 	__u64 first;
 	__u64 last;
 	__u32 flags;
-	__u32 zero;
+	__u32 recent;
 };
 
 // drop_counter is flow.DropCounter.
