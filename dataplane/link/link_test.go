@@ -246,7 +246,7 @@ func TestAPlainLinkAllocatesNothing(t *testing.T) {
 	l, err := New(Config{
 		Name:   "test",
 		Arrive: func(_ int, frames [][]byte, _ []uint32) { arrived.Add(int64(len(frames))) },
-		Lost:   func(_ int, _ uint32, why flow.Reason, _ int) { t.Errorf("lost: %v", why) },
+		Lost:   func(_ int, _ uint32, why flow.Reason, _ int, _ []byte) { t.Errorf("lost: %v", why) },
 	})
 	must(t, err)
 	defer l.Close()
