@@ -19,9 +19,10 @@ lint: ## run the linters
 fuzz: ## run each fuzz target for 10 seconds (make fuzz TIME=1m for longer)
 	scripts/fuzz.sh $(or $(TIME),10s)
 
-soak: ## run each fuzz target for 10 minutes, 100,000 random labs against the reference, then every test ten times under the race detector; takes hours
+soak: ## run each fuzz target for 10 minutes, 100,000 random labs against the reference and 2,000 live ones against their twins, then every test ten times under the race detector; takes hours
 	scripts/fuzz.sh 10m
 	go test ./dataplane/engine -run=TestEngineEqualsReference -timeout=2h -sequences=100000
+	$(sudo) env "PATH=$$PATH" REQUIRE_ROOT=1 go test ./ctrl/lab -run=TestFastPathDoesWhatTheEngineWould -timeout=4h -sequences=2000
 	$(sudo) env "PATH=$$PATH" go test -race -count=10 -timeout=2h ./...
 
 bench: ## measure vpclab against a bare veth pair and the kernel's forwarding; takes about half an hour

@@ -99,6 +99,7 @@ func command(open opener) *cobra.Command {
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
 	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-peering/wireguard", "vpclab-joined/veth"},
 		"beds to compare, as subject/base")
+	f.Lookup("compare").DefValue = "those of the targets, and vpclab/kernel"
 	return cmd
 }
 

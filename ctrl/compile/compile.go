@@ -255,11 +255,11 @@ func (c *compiler) vpc(v *vpc.VPC) {
 		targets[vpc.Target{Kind: vpc.TargetNATGateway, Name: g.Name}] = c.natGateway(v, g, subnets[g.Subnet])
 	}
 	if v.EdgeRoutes != nil {
-		out.EdgeRoutes = compileTable("edge", v.EffectiveEdgeRoutes(), targets, nil)
+		out.EdgeRoutes = c.table("edge", v.EffectiveEdgeRoutes(), targets, nil)
 	}
 	tables := map[string]*fabric.RouteTable{}
 	for _, t := range v.RouteTables {
-		tables[t.Name] = compileTable(t.Name, v.EffectiveRoutes(t), targets, out.Peerings)
+		tables[t.Name] = c.table(t.Name, v.EffectiveRoutes(t), targets, out.Peerings)
 	}
 	for _, s := range v.Subnets {
 		subnets[s.Name].Routes = tables[s.RouteTable]
@@ -331,13 +331,16 @@ func (c *compiler) natGateway(v *vpc.VPC, g *vpc.NATGateway, s *fabric.Subnet) *
 	return out
 }
 
-func compileTable(name string, routes []vpc.Route, targets map[vpc.Target]*fabric.ENI, peerings []*fabric.PeeringEnd) *fabric.RouteTable {
+func (c *compiler) table(name string, routes []vpc.Route, targets map[vpc.Target]*fabric.ENI, peerings []*fabric.PeeringEnd) *fabric.RouteTable {
 	out := &fabric.RouteTable{Name: name, Routes: new(bart.Table[*fabric.Route])}
 	for _, r := range routes {
 		route := &fabric.Route{Prefix: r.Destination, Text: fmt.Sprintf("%s -> %s", r.Destination, targetText(r))}
 		switch {
 		case r.Blackhole:
 			route.Kind = fabric.ToBlackhole
+			if r.Target.Kind == vpc.TargetPeering {
+				route.Mend = mendPeering(r.Target, c.model.Peering(r.Target.Name))
+			}
 		case r.Target.Kind == vpc.TargetLocal:
 			route.Kind = fabric.ToLocal
 		case r.Target.Kind == vpc.TargetInternetGateway:

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -50,6 +51,19 @@ func (c *compiler) peering(p *vpc.Peering) {
 	if !joined {
 		c.plan.Links = append(c.plan.Links, link)
 	}
+}
+
+// mendPeering says what would make a blackhole of a route to a peering connection a way again. p is nil if there is none of the name.
+func mendPeering(to vpc.Target, p *vpc.Peering) string {
+	switch {
+	case p == nil:
+		return fmt.Sprintf("declare %s again, which was deleted, or remove the route", to)
+	case p.State == vpc.PendingAcceptance:
+		return fmt.Sprintf("accept %s, which is %s", to, p.State)
+	case p.State == vpc.Failed:
+		return fmt.Sprintf("%s failed, as the CIDR blocks of %s and %s overlap: give one of them other blocks, and declare it anew", to, p.Requester, p.Accepter)
+	}
+	return fmt.Sprintf("declare %s anew, which is %s", to, p.State)
 }
 
 // changed reports whether a VPC's packets may meet something else than under the model before: in the VPC, on a peering connection of

@@ -111,6 +111,24 @@ func TestPeeringThatIsNotActive(t *testing.T) {
 	}
 }
 
+// TestMendPeering: a route to a connection that is not active says what would bring it back.
+func TestMendPeering(t *testing.T) {
+	for _, test := range []struct{ more, steps, want string }{
+		{", accept: false", "", "accept peering.app-data, which is pending-acceptance"},
+		{", accept: false, reject: true", "", "declare peering.app-data anew, which is rejected"},
+		{"", "change: {peerings: {app-data: null}}", "declare peering.app-data again, which was deleted, or remove the route"},
+		{"", "", ""},
+	} {
+		p, changes := compiled(t, test.more, test.steps)
+		for _, m := range changes {
+			p = Compile(m, p)
+		}
+		if got := route(p, "app", "10.9.0.0/16").Mend; got != test.want {
+			t.Errorf("%q, %q: got %q, want %q", test.more, test.steps, got, test.want)
+		}
+	}
+}
+
 // TestPeeringGenerations: a change at one end, and one of the connection, is a new revision for both VPCs and for no third.
 func TestPeeringGenerations(t *testing.T) {
 	for _, change := range []string{

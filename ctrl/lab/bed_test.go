@@ -3,6 +3,7 @@ package lab
 import (
 	"cmp"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -41,7 +42,9 @@ func until(t testing.TB, what string, done func() bool) {
 	}
 }
 
-func eventually(done func() bool) bool {
+func eventually(done func() bool) bool { return within(patience, done) }
+
+func within(patience time.Duration, done func() bool) bool {
 	beat := time.NewTicker(time.Millisecond)
 	defer beat.Stop()
 	for deadline := time.Now().Add(patience); !done(); <-beat.C {
@@ -157,7 +160,30 @@ func (b bed) sysctl(n scenario.Node, name, value string) {
 func (b bed) silence(n scenario.Node) {
 	b.t.Helper()
 	b.sysctl(n, "ipv6/conf/all/disable_ipv6", "1")
-	b.do(n, func() error { return setAddress("eth0", [4]byte{}) })
+	b.do(n, func() error {
+		for {
+			if err := setAddress("eth0", [4]byte{}); err != nil {
+				return err
+			}
+			// A secondary address takes the place of the first one.
+			if has, err := hasAddress("eth0"); !has {
+				return err
+			}
+		}
+	})
+}
+
+// hasAddress is SIOCGIFADDR: whether a device has an IPv4 address.
+func hasAddress(device string) (bool, error) {
+	req, err := unix.NewIfreq(device)
+	if err != nil {
+		return false, err
+	}
+	err = ioctl(unix.SIOCGIFADDR, req)
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // setAddress is SIOCSIFADDR; 0.0.0.0 removes the device's address.

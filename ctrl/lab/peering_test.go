@@ -52,8 +52,8 @@ var dbNode = node("b", "db")
 
 func encrypted() string { return fmt.Sprintf(peeredLab, "eu-west-1", "") }
 
-// within is the lab with an unencrypted connection within a region, and a link of a shape; "" joins its ends.
-func within(shape string) string {
+// peeredWithin is the lab with an unencrypted connection within a region, and a link of a shape; "" joins its ends.
+func peeredWithin(shape string) string {
 	more := ", encryption: none"
 	if shape != "" {
 		more += ", link: " + shape
@@ -247,7 +247,7 @@ func TestSpoiledOnTheWire(t *testing.T) {
 // TestCountsAcrossALink: the packets that kernels sent are those that the lab counted, also when a link carries them or its ends are joined,
 // and while the connection changes.
 func TestCountsAcrossALink(t *testing.T) {
-	for name, yaml := range map[string]string{"encrypted": encrypted(), "joined": within(""), "shaped": within("{delay: 2ms, rate: 400Mbit}")} {
+	for name, yaml := range map[string]string{"encrypted": encrypted(), "joined": peeredWithin(""), "shaped": peeredWithin("{delay: 2ms, rate: 400Mbit}")} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, offload bool) {
 				b := build(t, yaml, offload)
@@ -266,7 +266,7 @@ func TestCountsAcrossALink(t *testing.T) {
 
 // TestShape measures a link of which everything is set: the round trip, the part that is lost, and the rate.
 func TestShape(t *testing.T) {
-	b := build(t, within("{delay: 30ms, loss: 1%, rate: 100Mbit}"), true)
+	b := build(t, peeredWithin("{delay: 30ms, loss: 1%, rate: 100Mbit}"), true)
 	client, server := b.udp(webNode, 9000), b.udp(dbNode, 9000)
 	to := netip.MustParseAddrPort("10.9.0.10:9000")
 

@@ -429,22 +429,29 @@ func edgeTable() []row {
 	}
 }
 
-// natGateway is what nat.out and nat.round carry. The first port towards a destination is 1024. The engine sees a SYN-ACK, whose
-// MSS it may have to lower, although it foresaw it.
+// natGateway is what nat.out and nat.round carry. The first port towards a destination is 1024. The engine sees each SYN, as it may have to
+// lower the MSS.
 func natGateway() []row {
 	asks := sending{"inner", labtest.UDP(inner, 7000, host, 53)}
 	opens := sending{"inner", labtest.TCP(inner, 7000, host, 80, syn)}
+	accepts := sending{"example", labtest.TCP(host, 80, natPublic, 1024, syn|ack)}
+	confirms := sending{"inner", labtest.TCP(inner, 7000, host, 80, ack)}
 	stray := labtest.TCP(inner, 7001, host, 80, ack)
 	last := labtest.UDP(inner, 7002, host, 53).TTL(1)
 	return []row{
 		passes("UDP through a NAT gateway", "inner", asks.packet, "example").as(labtest.UDP(natPublic, 1024, host, 53).TTL(63)),
-		passes("TCP through a NAT gateway", "inner", opens.packet, "example").as(labtest.TCP(natPublic, 1024, host, 80, syn).TTL(63)),
+		passes("TCP through a NAT gateway", "inner", opens.packet, "example").as(labtest.TCP(natPublic, 1024, host, 80, syn).TTL(63)).slowly(),
+		passes("a SYN that announces larger segments than a NAT gateway carries", "inner", opens.packet.MSS(8961), "example").
+			as(labtest.TCP(natPublic, 1024, host, 80, syn).MSS(8460).TTL(63)).slowly(),
 		passes("ping through a NAT gateway", "inner", labtest.ICMP(inner, host, 8, 0, 7), "example").
 			as(labtest.ICMP(natPublic, host, 8, 0, 1024).TTL(63)),
 		passes("an answer through a NAT gateway", "example", labtest.UDP(host, 53, natPublic, 1024), "inner").
 			as(labtest.UDP(host, 53, inner, 7000).TTL(63)).after(asks).foreseen(),
 		passes("a SYN-ACK through a NAT gateway", "example", labtest.TCP(host, 80, natPublic, 1024, syn|ack), "inner").
-			as(labtest.TCP(host, 80, inner, 7000, syn|ack).TTL(63)).after(opens),
+			as(labtest.TCP(host, 80, inner, 7000, syn|ack).TTL(63)).after(opens).slowly(),
+		passes("a SYN-ACK that announces larger segments, again after the connection stands", "example",
+			labtest.TCP(host, 80, natPublic, 1024, syn|ack).MSS(8961), "inner").
+			as(labtest.TCP(host, 80, inner, 7000, syn|ack).MSS(8460).TTL(63)).after(opens, accepts, confirms).slowly(),
 		passes("an error through a NAT gateway, translated inside and out", "example",
 			labtest.Unreachable(host, natPublic, labtest.UDP(natPublic, 1024, host, 53)), "inner").
 			as(labtest.Unreachable(host, inner, asks.packet).TTL(63)).after(asks).slowly(),

@@ -431,9 +431,7 @@ func (e *Engine) offloadPair(r *record, info *packet.Info) {
 	if e.offload == nil || r.family != 0 || r.linked || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
 		return
 	}
-	// A SYN-ACK whose MSS is to be lowered passes the engine first.
-	unseen := r.peer != nil && r.peer.mss != 0 && e.mem.Slots[r.peer.slot].Read().Packets == 0
-	if r.peer != nil && r.peer.entry.Verdict == flow.Deliver && !unseen {
+	if r.peer != nil && r.peer.entry.Verdict == flow.Deliver {
 		e.install(r.peer)
 	}
 	e.install(r)

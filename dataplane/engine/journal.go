@@ -97,14 +97,29 @@ func (e *Engine) before(d *Drop) []fabric.Hop {
 	if from == nil || from.ENI == nil || d.Path.Hops()[0].Kind != fabric.HopPeering {
 		return nil
 	}
-	e.net.Walk(fabric.Packet{Tuple: d.Key.Tuple, TTL: 255, TCPFlags: flow.ACK}, from, e, &e.path)
-	e.keepFresh(false)
-	hops := e.path.Hops()
-	last := len(hops) - 1
-	if hops[last].Kind != fabric.HopPeering || hops[last].Tuple != d.Path.Hops()[0].Tuple {
-		return nil // it came another way: as an ICMP error, or translated
+	for _, state := range []fabric.State{opening{e}, e} {
+		e.net.Walk(fabric.Packet{Tuple: d.Key.Tuple, TTL: 255, TCPFlags: flow.ACK}, from, state, &e.path)
+		e.keepFresh(false)
+		hops := e.path.Hops()
+		if last := len(hops) - 1; hops[last].Kind == fabric.HopPeering && hops[last].Tuple == d.Path.Hops()[0].Tuple {
+			return slices.Clone(hops[:last])
+		}
 	}
-	return slices.Clone(hops[:last])
+	return nil // it came another way: as an ICMP error, or translated
+}
+
+// opening is the engine's memory as the first packets of a connection find it: they pass by a rule, not by the track that they leave.
+type opening struct{ *Engine }
+
+// Recall implements fabric.State.
+func (e opening) Recall(eni *fabric.ENI, d fabric.Direction, p *fabric.Packet) fabric.Memory {
+	memory := e.Engine.Recall(eni, d, p)
+	if t := e.tracks[trackKeyOf(eni, d, p.Tuple)]; memory == fabric.Tracked && !p.Error && t.origin == d {
+		if state, _ := t.state(e.mem, e.now, e.rate); state == flow.Opening {
+			return fabric.UntrackedForward
+		}
+	}
+	return memory
 }
 
 // Delivered reports whether a packet that went the way of tuple has reached the owner of its destination since mark.

@@ -149,6 +149,8 @@ func TestLostByALink(t *testing.T) {
 		t.Errorf("told %+v", drops)
 	} else if before := drops[0].Before; len(before) == 0 || before[0].At() != "client/send" || before[len(before)-1].At() != "client/route" {
 		t.Errorf("the way to the link: %v", before)
+	} else if before[1].Tracked || before[1].SG == nil {
+		t.Errorf("told of the track that the packet left itself, and not of its rule: %+v", before[1])
 	}
 	if b.engine.Delivered(0, tupleOf(t, raw)) {
 		t.Error("what only entered the link counts as arrived")

@@ -42,7 +42,11 @@ func TestEngineEqualsReference(t *testing.T) {
 		lab, steps := reference.GenerateLab(random), reference.GenerateSteps(random)
 		for _, offload := range []bool{false, true} {
 			if _, differs := play(t, lab, steps, offload, &seen); differs {
-				t.Fatalf("-seed=%d -sequences=1, offload %v:\n%s", seed, offload, story(t, lab, shrink(t, lab, steps, offload), offload))
+				steps = reference.Shrink(steps, func(rest []reference.Step) bool {
+					_, differs := play(t, lab, rest, offload, new(tally))
+					return differs
+				})
+				t.Fatalf("-seed=%d -sequences=1, offload %v:\n%s", seed, offload, story(t, lab, steps, offload))
 			}
 		}
 	}
@@ -85,38 +89,6 @@ func (s *tally) check(t *testing.T) {
 			t.Errorf("no packet was dropped as %v", r)
 		}
 	}
-}
-
-// shrink takes steps away for as long as the sequence still differs.
-func shrink(t *testing.T, lab *reference.Lab, steps []reference.Step, offload bool) []reference.Step {
-	for size := len(steps) / 2; size > 0; {
-		shorter := false
-		for at := 0; at < len(steps); {
-			rest := without(steps, at, min(at+size, len(steps)))
-			if _, differs := play(t, lab, rest, offload, new(tally)); differs {
-				steps, shorter = rest, true
-			} else {
-				at += size
-			}
-		}
-		if !shorter || size > 1 {
-			size /= 2
-		}
-	}
-	return steps
-}
-
-// without takes steps away; those that followed one of them follow what that had followed.
-func without(steps []reference.Step, from, to int) []reference.Step {
-	rest := slices.Concat(steps[:from], steps[to:])
-	for i := range rest {
-		for j := to - 1; j >= from; j-- {
-			if gone := steps[j]; rest[i].Of == gone.ID && (gone.Kind == reference.Follow || gone.Kind == reference.Complain) {
-				rest[i].Of = gone.Of
-			}
-		}
-	}
-	return rest
 }
 
 func story(t *testing.T, lab *reference.Lab, steps []reference.Step, offload bool) string {
@@ -524,7 +496,7 @@ func (c *cache) handle(now int64, from uint32, raw []byte) (out uint32, hit bool
 	}
 	last := max(own.Read().Last, peer.Read().Last)
 	idle := last != 0 && e.Idle[state] != 0 && now-int64(last) > int64(e.Idle[state])
-	if idle || e.MTU != 0 && info.Length > int(e.MTU) || info.TTL <= e.Rewrite.Hops {
+	if idle || e.MTU != 0 && info.Length > int(e.MTU) || info.TTL <= e.Rewrite.Hops || e.Rewrite.Hops > 0 && info.TCPFlags&flow.SYN != 0 {
 		return 0, false
 	}
 	own.Add(1, uint64(info.Length), info.TCPFlags, now)

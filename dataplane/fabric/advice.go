@@ -15,6 +15,9 @@ func (p *Path) Advice() string {
 	h := &p.hops[p.numHops-1]
 	switch h.Reason {
 	case flow.SGRulesMismatch:
+		if h.Midway {
+			return fmt.Sprintf("%s knows no connection that has this packet in it: open a new one, or look at the route that brought it here", h.Where)
+		}
 		return fmt.Sprintf("add %q to the %s rules of one of the security groups of %s", ruleFor(h), directionOf(h), h.Where)
 	case flow.ACLRestriction:
 		number := "a number"
@@ -23,8 +26,14 @@ func (p *Path) Advice() string {
 		}
 		return fmt.Sprintf("add \"allow %s\" with %s to the %s entries of acl %s", ruleFor(h), number, directionOf(h), h.Subnet.ACL.Name)
 	case flow.NoRoute:
+		if prefix, peering := h.Subnet.VPC.peerWith(h.Tuple.DstAddr()); peering != nil {
+			return fmt.Sprintf("add the route \"%s: %s\" to route table %s", prefix, peering.Name, h.Subnet.Routes.Name)
+		}
 		return fmt.Sprintf("add a route for %s to route table %s", single(h.Tuple.DstAddr()), h.Subnet.Routes.Name)
 	case flow.BlackholeRoute:
+		if h.Route.Mend != "" {
+			return h.Route.Mend
+		}
 		return fmt.Sprintf("give the route %s of route table %s a target that exists, or remove it", h.Route.Prefix, h.Subnet.Routes.Name)
 	case flow.SourceDestCheck:
 		return fmt.Sprintf("set source_dest_check: false on %s if it is meant to carry other hosts' packets", h.Where)
@@ -35,11 +44,14 @@ func (p *Path) Advice() string {
 	case flow.IGWDestinationRFC1918, flow.IGWDestinationRFC6598:
 		return fmt.Sprintf("route %s to something else than the internet gateway", h.Tuple.DstAddr())
 	case flow.PCXAddressNotInVPC:
-		return "a peering connection carries packets between addresses of its two VPCs only: peer the VPC that has the other address itself"
+		if h.Alien == h.Tuple.SrcAddr() {
+			return fmt.Sprintf("send from an address of VPC %s, or peer the VPC that has %s", h.VPC.Name, h.Alien)
+		}
+		return fmt.Sprintf("peering is not transitive: route %s to a gateway of the sender's VPC, or to a connection with the VPC that has it", single(h.Alien))
 	case flow.LinkQueueFull:
-		return "send less at a time, or give the peering's link a higher rate"
+		return fmt.Sprintf("send less at a time, or give the link of %s a higher rate", h.Where)
 	case flow.LinkLoss:
-		return "take `loss` out of the peering's link"
+		return fmt.Sprintf("take `loss` out of the link of %s", h.Where)
 	case flow.NoTrackedConnection:
 		return "open a new connection"
 	case flow.UnknownDestination:

@@ -18,6 +18,7 @@ func (w *walk) groups(e *ENI, d Direction) (Note, bool) {
 	}
 	hop.SG = w.matchGroups(e, d)
 	if hop.SG == nil {
+		hop.Midway = memory == Unknown && w.packet.Tuple.Protocol == flow.TCP && !w.packet.opensTCP()
 		w.drop(hop, flow.SGRulesMismatch)
 		return NothingNew, false
 	}

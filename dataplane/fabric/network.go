@@ -163,6 +163,7 @@ type Route struct {
 	// Peering is this VPC's end of the connection, of ToPeering.
 	Peering *PeeringEnd
 	Text    string // "10.0.0.0/16 -> local", for hops
+	Mend    string // of ToBlackhole: what would bring its target back; "" if nothing special would
 }
 
 // GroupID is a security group's dense index in the lab.

@@ -178,8 +178,12 @@ type Hop struct {
 	ACL     *ACLEntry
 	Route   *Route
 	Tracked bool // passed its groups because the connection is tracked
-	Tuple   flow.Tuple
-	Reason  flow.Reason // why the packet ended here; None when it went on
+	// Midway is a TCP packet that its interface knows no connection of and that begins none.
+	Midway bool
+	VPC    *VPC       // at this end of a peering connection
+	Alien  netip.Addr // that is no address of the VPC, where a peering connection needs one
+	Tuple  flow.Tuple
+	Reason flow.Reason // why the packet ended here; None when it went on
 }
 
 // At names the hop as `at:` does: "web/sg-in", "igw".
@@ -220,6 +224,8 @@ func (h *Hop) detail() string {
 			return h.SG.Text
 		case h.Reason == flow.NoTrackedConnection:
 			return "no such connection is tracked"
+		case h.Midway:
+			return "no rule matches, and no such connection is tracked"
 		}
 		return "no rule matches"
 	case HopACLOut, HopACLIn:
@@ -240,10 +246,22 @@ func (h *Hop) detail() string {
 			return "edge table, " + h.Route.Text
 		}
 		return h.Tuple.String()
-	case HopNAT, HopEIGW, HopPeering, HopIGWOut, HopInternet:
+	case HopPeering:
+		return h.peeringDetail()
+	case HopNAT, HopEIGW, HopIGWOut, HopInternet:
 		return h.Tuple.String()
 	}
 	return ""
+}
+
+func (h *Hop) peeringDetail() string {
+	switch {
+	case h.Alien.IsValid():
+		return fmt.Sprintf("%s is not an address of VPC %s", h.Alien, h.VPC.Name)
+	case h.Reason == flow.UnknownDestination:
+		return fmt.Sprintf("nobody in VPC %s has %s", h.VPC.Name, h.Tuple.DstAddr())
+	}
+	return h.Tuple.String()
 }
 
 const (

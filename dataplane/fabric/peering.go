@@ -52,11 +52,25 @@ func (v *VPC) Contains(addr netip.Addr) bool {
 	return false
 }
 
+// peerWith finds a CIDR block with addr in it among those of the VPC's peers, and the VPC's end of the connection there; nil if no peer
+// has addr.
+func (v *VPC) peerWith(addr netip.Addr) (netip.Prefix, *PeeringEnd) {
+	for _, end := range v.Peerings {
+		for _, p := range end.Far.VPC.CIDRs {
+			if p.Contains(addr) {
+				return p, end
+			}
+		}
+	}
+	return netip.Prefix{}, nil
+}
+
 // crossPeering is a packet that leaves its VPC by a peering connection, which carries what comes from an address of the VPC and
 // nothing from behind it.
 func (w *walk) crossPeering(p *PeeringEnd) {
-	hop := Hop{Kind: HopPeering, Where: p.Name}
+	hop := Hop{Kind: HopPeering, Where: p.Name, VPC: p.VPC}
 	if !p.VPC.Contains(w.src()) {
+		hop.Alien = w.src()
 		w.drop(hop, flow.PCXAddressNotInVPC)
 		return
 	}
@@ -75,8 +89,9 @@ func (w *walk) crossPeering(p *PeeringEnd) {
 // and no route is asked, so that peering is never transitive (VPC peering guide, limitations).
 func (w *walk) emerge(p *PeeringEnd) {
 	w.domain(p.VPC.Index, p.VPC.Generation)
-	hop := Hop{Kind: HopPeering, Where: p.Name}
+	hop := Hop{Kind: HopPeering, Where: p.Name, VPC: p.VPC}
 	if !p.VPC.Contains(w.dst()) {
+		hop.Alien = w.dst()
 		w.drop(hop, flow.PCXAddressNotInVPC)
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gaissmai/bart"
+
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	. "github.com/vpclab/vpclab/dataplane/fabric/fabrictest"
 	"github.com/vpclab/vpclab/dataplane/flow"
@@ -123,5 +125,49 @@ func TestPeeringDomains(t *testing.T) {
 	}
 	if got, want := walk(b, request, d.Far.Attachment, fabric.Forgetful{}).Domains, [2]flow.Domain{{Index: 2, Generation: 9}, {Index: 2, Generation: 9}}; got != want {
 		t.Errorf("out of the link: %v, want %v", got, want)
+	}
+}
+
+// TestPeeringAdvice: what is said of a packet that a connection does not carry names the VPC, the address and the route that it lacks.
+func TestPeeringAdvice(t *testing.T) {
+	answer := TCP("10.9.1.4", 5432, "10.0.1.5", 999)
+	answer.TCPFlags = flow.SYN | flow.ACK
+	tests := []struct {
+		name           string
+		change         func(*Bed, *Data)
+		packet         fabric.Packet
+		from           func(*Bed) uint32
+		detail, advice string
+	}{
+		{"for a third VPC", func(b *Bed, d *Data) { b.RoutePeering(b.Private, "10.2.0.0/16", d.Near) }, TCP("10.0.1.5", 999, "10.2.0.4", 443), client,
+			"10.2.0.4 is not an address of VPC data",
+			"peering is not transitive: route 10.2.0.4/32 to a gateway of the sender's VPC, or to a connection with the VPC that has it"},
+		{"from behind the VPC", func(b *Bed, d *Data) { b.RoutePeering(b.Middle, "10.9.0.0/16", d.Near) }, TCP("172.16.0.9", 999, "10.9.1.4", 443), sender("firewall"),
+			"172.16.0.9 is not an address of VPC app", "send from an address of VPC app, or peer the VPC that has 172.16.0.9"},
+		{"for nobody", nil, TCP("10.0.1.5", 999, "10.9.2.4", 443), client,
+			"nobody in VPC data has 10.9.2.4", "nothing has the address 10.9.2.4; check the destination"},
+		{"without a route back", func(_ *Bed, d *Data) {
+			d.Subnet.Routes = &fabric.RouteTable{Name: "side", Routes: new(bart.Table[*fabric.Route])}
+		}, answer, sender("db"),
+			"table side, nothing matches 10.0.1.5", `add the route "10.0.0.0/16: peering.app-data" to route table side`},
+		{"an answer that nobody waits for", nil, answer, sender("db"), "no rule matches, and no such connection is tracked",
+			"client knows no connection that has this packet in it: open a new one, or look at the route that brought it here"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := New()
+			d := b.Peer(true, false)
+			if test.change != nil {
+				test.change(b, d)
+			}
+			path := walk(b, test.packet, test.from(b), recollections{"db": fabric.Tracked})
+			lines := path.Lines()
+			if last := lines[len(lines)-1]; !strings.Contains(last, ": "+test.detail+" -- ") {
+				t.Errorf("got %s, want %s", last, test.detail)
+			}
+			if got := path.Advice(); got != test.advice {
+				t.Errorf("got %q, want %q", got, test.advice)
+			}
+		})
 	}
 }

@@ -18,7 +18,8 @@ const (
 type Rewrite struct {
 	Src, Dst         netip.Addr // invalid: unchanged
 	SrcPort, DstPort uint16     // 0: unchanged; the ICMP echo identifier is SrcPort
-	Hops             uint8      // by which the TTL or hop limit falls; a packet that has no more than that is no hit
+	// Hops is by how much the TTL or hop limit falls. A packet that has no more than that is no hit, nor is a SYN, whose MSS gateways lower.
+	Hops uint8
 }
 
 // Zero reports whether nothing is rewritten.

@@ -110,7 +110,7 @@ var reasons = [...]ReasonInfo{
 	{FragmentUnsupported, "FRAGMENT_UNSUPPORTED", "ICMP errors are not carried in fragments.", ours},
 	{FragmentIncomplete, "FRAGMENT_INCOMPLETE", "The fragment's first fragment did not come in time, or too many fragments were waiting.", ours},
 	{FragmentOverlap, "FRAGMENT_OVERLAP", "The fragment overlaps another one of its packet, or lies beyond the largest packet.", "RFC 5722, RFC 1858"},
-	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the path's MTU: 9001 bytes within a VPC, 1500 at an internet gateway.", "EC2 user guide, network MTU"},
+	{MTUExceeded, "MTU_EXCEEDED", "The packet is larger than the path's MTU: 9001 bytes within a VPC, 8500 at a NAT gateway and between regions, 1500 at an internet gateway.", "EC2 user guide, network MTU"},
 	{TTLExpired, "TTL_EXPIRED", "The packet's TTL or hop limit is zero.", "RFC 791, RFC 8200"},
 
 	{SourceDestCheck, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "Source/destination check: the packet is neither from nor for an address of this interface.", reachabilityAnalyzer},

@@ -42,6 +42,7 @@ type Config struct {
 // Its memory is bounded: for each direction 64 MiB of packets that wait, of which 256 wait for their transmission (or for the other end
 // if nothing delays them), and 256 inside the encryption. No lock of the link is held while Arrive or Lost run, and they may call Send.
 type Link struct {
+	name   string
 	dirs   [2]*direction
 	tunnel tunnel
 	plain  sync.WaitGroup
@@ -59,7 +60,7 @@ func newLink(c Config, bind func() conn.Bind, seed uint64) (*Link, error) {
 	if err := c.Shape.check(); err != nil {
 		return nil, fmt.Errorf("make link %s: %w", c.Name, err)
 	}
-	l := &Link{}
+	l := &Link{name: c.Name}
 	for end := range l.dirs {
 		l.dirs[end] = newDirection(end, &c, seed)
 	}
@@ -95,7 +96,7 @@ func (l *Link) Send(end int, sender uint32, frames [][]byte) {
 // and are not lost to the new loss; of one under transmission the rest is sent at the new rate. A Shape out of its bounds changes nothing.
 func (l *Link) Reshape(s Shape) error {
 	if err := s.check(); err != nil {
-		return fmt.Errorf("reshape link: %w", err)
+		return fmt.Errorf("reshape link %s: %w", l.name, err)
 	}
 	for _, d := range l.dirs {
 		d.reshape(s)

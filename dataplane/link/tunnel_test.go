@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.zx2c4.com/wireguard/conn"
@@ -71,6 +72,8 @@ func TestNothingOnTheWireIsReadable(t *testing.T) {
 		b.settle()
 	}
 	for end, w := range *made {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if w.plain != 0 || w.bytes < 20*(100+1400+9001) {
 			t.Errorf("end %d: of %d bytes, %d messages can be read", end, w.bytes, w.plain)
 		}
@@ -85,15 +88,15 @@ func TestNothingOnTheWireIsReadable(t *testing.T) {
 
 // A byte is changed in each 20th message, everywhere in it.
 func TestAChangedPacketIsBrokenAndNoOther(t *testing.T) {
-	seen, changed := 0, 0
-	bind, _ := wires(func(w *wire, messages [][]byte) [][]byte {
+	var seen, changed atomic.Int64
+	bind, _ := wires(func(_ *wire, messages [][]byte) [][]byte {
 		for _, m := range messages {
 			if !isPacket(m) {
 				continue
 			}
-			if seen++; seen%20 == 0 {
-				m[seen*7919%len(m)] ^= 0x10
-				changed++
+			if n := int(seen.Add(1)); n%20 == 0 {
+				m[n*7919%len(m)] ^= 0x10
+				changed.Add(1)
 			}
 		}
 		return messages
@@ -104,17 +107,20 @@ func TestAChangedPacketIsBrokenAndNoOther(t *testing.T) {
 		eventually(t, "the packets pass", func() bool { return b.under(0) < windowSize/2 })
 	}
 	b.settle()
-	if changed != 40*30/20 {
-		t.Errorf("%d packets changed", changed)
+	if changed.Load() != 40*30/20 {
+		t.Errorf("%d packets changed", changed.Load())
 	}
-	b.wantLost(0, map[flow.Reason]int{flow.LinkBroken: changed})
+	b.wantLost(0, map[flow.Reason]int{flow.LinkBroken: 40 * 30 / 20})
 }
 
 func TestAPacketThatComesTwiceArrivesOnce(t *testing.T) {
 	bind, _ := wires(func(w *wire, messages [][]byte) [][]byte {
 		var twice [][]byte
-		for _, m := range messages[:min(len(messages), batchSize/2)] {
-			twice = append(twice, m, slices.Clone(m))
+		for _, m := range messages {
+			twice = append(twice, m)
+			if isPacket(m) && len(twice) < batchSize {
+				twice = append(twice, slices.Clone(m))
+			}
 		}
 		return twice
 	})
@@ -128,10 +134,11 @@ func TestAPacketThatComesTwiceArrivesOnce(t *testing.T) {
 
 // Ten packets are held back on the wire until they were given up, and then let go.
 func TestAPacketThatComesTooLateIsDiscarded(t *testing.T) {
-	holding := true
+	var holding atomic.Bool
+	holding.Store(true)
 	bind, made := wires(func(w *wire, messages [][]byte) [][]byte {
 		return slices.DeleteFunc(slices.Clone(messages), func(m []byte) bool {
-			keep := holding && isPacket(m)
+			keep := holding.Load() && isPacket(m)
 			if keep {
 				w.kept = append(w.kept, slices.Clone(m))
 			}
@@ -144,10 +151,14 @@ func TestAPacketThatComesTooLateIsDiscarded(t *testing.T) {
 	b.wantLost(0, map[flow.Reason]int{flow.LinkBroken: 10})
 
 	w := (*made)[0]
+	holding.Store(false)
 	w.mu.Lock()
-	holding = false
+	kept, to := w.kept, w.to
 	w.mu.Unlock()
-	must(t, w.Bind.Send(w.kept, w.to))
+	if len(kept) != 10 {
+		t.Fatalf("%d messages held back", len(kept))
+	}
+	must(t, w.Bind.Send(kept, to))
 	b.send(0, repeat(10, 1000)...) // these come out after them
 	b.settle()
 	b.wantLost(0, map[flow.Reason]int{flow.LinkBroken: 10})
@@ -155,9 +166,10 @@ func TestAPacketThatComesTooLateIsDiscarded(t *testing.T) {
 
 // Nothing comes through: the window holds what it holds, is given up, and is used again.
 func TestACutWireIsTold(t *testing.T) {
-	cut := true
-	bind, made := wires(func(_ *wire, messages [][]byte) [][]byte {
-		if cut && isPacket(messages[0]) {
+	var cut atomic.Bool
+	cut.Store(true)
+	bind, _ := wires(func(_ *wire, messages [][]byte) [][]byte {
+		if cut.Load() && isPacket(messages[0]) {
 			return nil
 		}
 		return messages
@@ -175,10 +187,7 @@ func TestACutWireIsTold(t *testing.T) {
 	if broken < windowSize || broken+full != sent {
 		t.Errorf("%d packets broken and %d without room, of %d", broken, full, sent)
 	}
-	w := (*made)[0]
-	w.mu.Lock()
-	cut = false
-	w.mu.Unlock()
+	cut.Store(false)
 	b.send(0, repeat(100, 1400)...)
 	b.settle()
 	b.wantLost(0, map[flow.Reason]int{flow.LinkBroken: broken, flow.LinkQueueFull: full})

@@ -108,8 +108,10 @@ static __always_inline outcome look_up(const struct packet *p, struct hit *hit)
 		return UPCALL;
 	__builtin_memcpy(&hit->decision, &e->decision, offsetof(struct decision, source));
 	if (unlikely(hit->decision.rewrite)) {
-		// A packet that would not survive its way is for the engine to tell of.
-		if (p->ttl <= hit->decision.rewrite >> REWRITE_HOPS_SHIFT)
+		__u8 hops = hit->decision.rewrite >> REWRITE_HOPS_SHIFT;
+
+		// A packet that would not survive its way is for the engine to tell of, and a gateway lowers a SYN's MSS, which the engine does.
+		if (p->ttl <= hops || (hops && (p->tcp_flags & TCP_SYN)))
 			return UPCALL;
 		hit->decision.source = e->decision.source;
 		hit->decision.destination = e->decision.destination;

@@ -720,6 +720,22 @@ func TestAttachmentErrors(t *testing.T) {
 	}
 }
 
+// A gateway lowers the MSS that a SYN announces, also that of one that comes again: it is for the engine.
+func TestSYNThroughGateway(t *testing.T) {
+	r := newRig(t)
+	for _, s := range []spec{tcp("10.0.0.5", 999, "10.0.1.9", 443), tcp("fd00::5", 999, "fd00::9", 443)} {
+		e := toReceiver()
+		e.Rewrite.Hops = 1
+		r.install(s.tuple, e)
+		for _, row := range []struct {
+			flags   uint8
+			outcome string
+		}{{flow.SYN, upcall}, {flow.SYN | flow.ACK, upcall}, {flow.ACK, deliver}, {flow.FIN | flow.ACK, deliver}, {flow.RST, deliver}} {
+			r.expect(s.with(flags(row.flags)).bytes(), row.outcome)
+		}
+	}
+}
+
 // TestHops: a packet that would not survive its way is for the engine to tell of.
 func TestHops(t *testing.T) {
 	r := newRig(t)

@@ -52,6 +52,15 @@ func TCP(src string, srcPort uint16, dst string, dstPort uint16, flags uint8) Pa
 	return p
 }
 
+// MSS adds the option by which a SYN announces how large segments may be (RFC 9293, section 3.7.1).
+func (p Packet) MSS(size uint16) Packet {
+	const header = 20
+	option := []byte{2, 4, byte(size >> 8), byte(size)}
+	p.upper = slices.Concat(p.upper[:header], option, p.upper[header:])
+	p.upper[12] = (header + byte(len(option))) / 4 << 4
+	return p
+}
+
 // UDP is a datagram.
 func UDP(src string, srcPort uint16, dst string, dstPort uint16) Packet {
 	p := Raw(flow.UDP, src, dst)

@@ -12,6 +12,7 @@ import (
 func TestPackets(t *testing.T) {
 	for name, p := range map[string]Packet{
 		"tcp":              TCP("10.0.0.1", 1000, "10.0.0.2", 80, 2),
+		"tcp with an MSS":  TCP("10.0.0.1", 1000, "10.0.0.2", 80, 2).MSS(1460),
 		"udp of odd size":  UDP("10.0.0.1", 1000, "10.0.0.2", 53).Size(101),
 		"echo":             ICMP("10.0.0.1", "10.0.0.2", 8, 0, 7),
 		"tcp over IPv6":    TCP("2001:db8::1", 1000, "2001:db8::2", 80, 2),

@@ -95,6 +95,38 @@ func GenerateSteps(random *rand.Rand) []Step {
 	return steps
 }
 
+// Shrink takes steps away for as long as what is left differs.
+func Shrink(steps []Step, differs func([]Step) bool) []Step {
+	for size := len(steps) / 2; size > 0; {
+		shorter := false
+		for at := 0; at < len(steps); {
+			rest := without(steps, at, min(at+size, len(steps)))
+			if differs(rest) {
+				steps, shorter = rest, true
+			} else {
+				at += size
+			}
+		}
+		if !shorter || size > 1 {
+			size /= 2
+		}
+	}
+	return steps
+}
+
+// without takes steps away; those that followed one of them follow what that had followed.
+func without(steps []Step, from, to int) []Step {
+	rest := slices.Concat(steps[:from], steps[to:])
+	for i := range rest {
+		for j := to - 1; j >= from; j-- {
+			if gone := steps[j]; rest[i].Of == gone.ID && (gone.Kind == Follow || gone.Kind == Complain) {
+				rest[i].Of = gone.Of
+			}
+		}
+	}
+	return rest
+}
+
 // Packet is what a step sends, and who sends it; false if there is nothing to send.
 func (s Step) Packet(l *Lab, events map[int]Event) (uint32, Packet, bool) {
 	g := generator{rand.New(rand.NewPCG(s.Seed, 2))}
