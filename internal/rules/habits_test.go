@@ -37,7 +37,7 @@ func sleeps(s source) (findings []string) {
 }
 
 // timeless are the packages that are handed the time: a lab's clock may stand still, jump or run at another rate.
-var timeless = []string{"dataplane", "ebpf", "ctrl/vpc", "ctrl/scenario", "ctrl/compile"}
+var timeless = []string{"dataplane", "ebpf", "ctrl/vpc", "ctrl/scenario", "ctrl/compile", "ctrl/flowlog"}
 
 // clocks: nothing that decides about packets or models asks the system for the time.
 func clocks(s source) (findings []string) {
