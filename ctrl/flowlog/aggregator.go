@@ -223,15 +223,13 @@ func (a *Aggregator) audience(p *pipeline) []audience {
 
 // forget drops the interfaces that went before all windows that are open.
 func (a *Aggregator) forget() {
-	maps.DeleteFunc(a.interfaces, func(_ uint32, m *member) bool {
-		for at := range a.pipelines {
-			p := &a.pipelines[at]
-			if m.gone > a.options.Start.Add(time.Duration(p.next)*p.interval).UnixNano() {
-				return false
-			}
+	oldest := int64(forever)
+	for at := range a.pipelines {
+		if p := &a.pipelines[at]; a.runs(p) {
+			oldest = min(oldest, a.options.Start.Add(time.Duration(p.next)*p.interval).UnixNano())
 		}
-		return true
-	})
+	}
+	maps.DeleteFunc(a.interfaces, func(_ uint32, m *member) bool { return m.gone != forever && m.gone <= oldest })
 }
 
 // Strays counts the samples of interfaces that nobody had told of.

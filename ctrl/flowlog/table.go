@@ -16,35 +16,38 @@ type count struct {
 }
 
 // table holds counts by their keys: open addressing over indices, counts in chunks that never move. A million counts take a million
-// times their 88 bytes and 8 MiB of indices, at any moment of their growth; a Go map of them takes twice as much.
+// times their 88 bytes and 16 MiB of slots, at any moment of their growth; a Go map of them takes twice as much.
 type table struct {
 	seed   maphash.Seed
-	slots  []uint32 // 1 + the index of a count, 0 if free; a power of two, at most three quarters taken
+	slots  []slot // a power of two, at most three quarters taken
 	chunks [][]count
 	len    int
 }
 
+// slot leads to a count. A part of its key's hash keeps probes away from other counts, each of which would be a cache miss.
+type slot struct {
+	next uint32 // 1 + the count's index; 0: the slot is free
+	hash uint32
+}
+
 const chunkLen = 1 << 10
 
-func newTable() *table { return &table{seed: maphash.MakeSeed(), slots: make([]uint32, 64)} }
+func newTable() *table { return &table{seed: maphash.MakeSeed(), slots: make([]slot, 64)} }
 
 // at is the count of an index.
 func (t *table) at(i uint32) *count { return &t.chunks[i/chunkLen][i%chunkLen] }
 
-// slot is where a key's index stands, or the free slot where it would.
-func (t *table) slot(k *key) *uint32 {
-	mask := uint64(len(t.slots) - 1)
-	for i := maphash.Comparable(t.seed, *k) & mask; ; i = (i + 1) & mask {
-		if t.slots[i] == 0 || t.at(t.slots[i]-1).key == *k {
-			return &t.slots[i]
-		}
-	}
-}
+func (t *table) hash(k *key) uint32 { return uint32(maphash.Comparable(t.seed, *k)) }
 
 // find returns a key's count, nil if there is none.
 func (t *table) find(k *key) *count {
-	if s := *t.slot(k); s != 0 {
-		return t.at(s - 1)
+	hash, mask := t.hash(k), uint32(len(t.slots)-1)
+	for i := hash & mask; t.slots[i].next != 0; i = (i + 1) & mask {
+		if s := t.slots[i]; s.hash == hash {
+			if c := t.at(s.next - 1); c.key == *k {
+				return c
+			}
+		}
 	}
 	return nil
 }
@@ -52,7 +55,13 @@ func (t *table) find(k *key) *count {
 // add makes the count of a key that has none.
 func (t *table) add(k *key) *count {
 	if t.len*4 >= len(t.slots)*3 {
-		t.grow()
+		old := t.slots
+		t.slots = make([]slot, 2*len(old))
+		for _, s := range old {
+			if s.next != 0 {
+				t.place(s)
+			}
+		}
 	}
 	if t.len%chunkLen == 0 {
 		t.chunks = append(t.chunks, make([]count, chunkLen))
@@ -60,15 +69,18 @@ func (t *table) add(k *key) *count {
 	c := t.at(uint32(t.len))
 	c.key = *k
 	t.len++
-	*t.slot(k) = uint32(t.len)
+	t.place(slot{uint32(t.len), t.hash(k)})
 	return c
 }
 
-func (t *table) grow() {
-	t.slots = make([]uint32, 2*len(t.slots))
-	for i := range t.len {
-		*t.slot(&t.at(uint32(i)).key) = uint32(i) + 1
+// place puts a slot where probes find it.
+func (t *table) place(s slot) {
+	mask := uint32(len(t.slots) - 1)
+	i := s.hash & mask
+	for t.slots[i].next != 0 {
+		i = (i + 1) & mask
 	}
+	t.slots[i] = s
 }
 
 // order lists the counts' indices by interface, first packet, and then whatever is the same at every run.

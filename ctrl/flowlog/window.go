@@ -81,56 +81,48 @@ func (w *Window) Skipped() (s Skipped) {
 // skipped, or NODATA if there was no traffic at all. A record is valid until the next one.
 func (w *Window) Records() iter.Seq2[*Subscription, *Record] {
 	return func(yield func(*Subscription, *Record) bool) {
+		var r Record
 		order := w.flows.order()
 		for _, au := range w.audience {
 			for len(order) > 0 && w.flows.at(order[0]).iface < au.member.index { // nobody's any more
 				order = order[1:]
 			}
 			for ; len(order) > 0 && w.flows.at(order[0]).iface == au.member.index; order = order[1:] {
-				if !w.tellFlow(au, w.flows.at(order[0]), yield) {
+				w.flows.at(order[0]).record(&r)
+				r.Of, r.Services = &au.member.Interface, w.services
+				for _, s := range au.subscriptions {
+					if s.Traffic.wants(r.Accept) && r.End >= second(s.since) && !yield(s.Subscription, &r) {
+						return
+					}
+				}
+			}
+			for _, s := range au.subscriptions {
+				if w.rest(&r, au.member, s) && !yield(s.Subscription, &r) {
 					return
 				}
 			}
-			if !w.tellRest(au, yield) {
-				return
-			}
 		}
 	}
 }
 
-// tellFlow yields a flow's record to those who want it; false ends the range.
-func (w *Window) tellFlow(au audience, c *count, yield func(*Subscription, *Record) bool) bool {
-	r := Record{
-		Of: &au.member.Interface, Direction: c.direction(), Tuple: c.tuple, Accept: c.accept(), TCPFlags: c.flags, TrafficPath: c.path,
-		Packets: c.packets, Bytes: c.bytes, Start: second(c.first), End: second(c.last), Services: w.services,
+// record makes a record of a flow.
+func (c *count) record(r *Record) {
+	*r = Record{
+		Direction: c.direction(), Tuple: c.tuple, Accept: c.accept(), TCPFlags: c.flags, TrafficPath: c.path,
+		Packets: c.packets, Bytes: c.bytes, Start: second(c.first), End: second(c.last),
 	}
-	for _, s := range au.subscriptions {
-		if s.Traffic.wants(r.Accept) && r.End >= second(s.since) && !yield(s.Subscription, &r) {
-			return false
-		}
-	}
-	return true
 }
 
-// tellRest yields what there is to say of an interface beside its flows; false ends the range.
-func (w *Window) tellRest(au audience, yield func(*Subscription, *Record) bool) bool {
-	there := w.seen[au.member.index]
-	for _, s := range au.subscriptions {
-		r := Record{Of: &au.member.Interface, Status: NoData}
-		var watched bool
-		r.Start, r.End, watched = w.span(au.member, s)
-		switch {
-		case there == nil && watched:
-		case there != nil && there.skipped(s.Traffic):
-			r.Status = SkipData
-		default:
-			continue
-		}
-		if !yield(s.Subscription, &r) {
-			return false
-		}
+// rest makes a record of what there is to say of an interface beside its flows; false if there is nothing.
+func (w *Window) rest(r *Record, m *member, s *enrolled) bool {
+	*r = Record{Of: &m.Interface, Status: NoData}
+	var watched bool
+	r.Start, r.End, watched = w.span(m, s)
+	if there := w.seen[m.index]; there != nil {
+		r.Status = SkipData
+		return there.skipped(s.Traffic)
 	}
-	return true
+	return watched
 }
 
 // skipped reports whether something was that the traffic type wants.
