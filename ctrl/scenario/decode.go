@@ -25,6 +25,10 @@ func (r *reader) decode(root *node) *vpc.Model {
 			namesHosts(root, m.VPC(p.Accepter))
 		}
 	}
+	for _, e := range root.get("flow_logs").all() {
+		m.FlowLogs = append(m.FlowLogs, decodeFlowLog(e))
+		r.filesInS3(e.value)
+	}
 	owners := map[string]string{} // an instance's VPC
 	for _, v := range m.VPCs {
 		for _, i := range v.Instances {

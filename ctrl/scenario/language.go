@@ -90,6 +90,13 @@ var (
 	linkLoss  = text{want: "a percentage such as 0.1%", pattern: `^[0-9]+(\.[0-9]+)?%$`, parse: checkLoss}
 	linkRate  = text{want: "bits per second, such as 100Mbit", pattern: `^[0-9]+(\.[0-9]+)?(bit|kbit|Mbit|Gbit)$`, parse: checkLinkRate}
 
+	watched = text{want: "what is watched, such as `vpc.app`, `subnet.web`, `instance.web`, `eni.web.eth1` or `nat.out`",
+		pattern: `^(` + reName + `/)?((vpc|subnet|instance|nat)\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkWatched}
+	destination = text{want: "where the records go: `s3://BUCKET/PREFIX`, `cloudwatch:/GROUP` or `file:PATH`", parse: checkDestination,
+		pattern: `^(s3://[a-z0-9.-]{3,63}(/[\s\S]*)?|cloudwatch:[A-Za-z0-9_/.#-]{1,512}|file:[\s\S]+)$`, example: "s3://logs/prefix"}
+	logFormat = text{want: "fields such as `${srcaddr} ${dstaddr} ${action}`", parse: checkFormat,
+		pattern: `^[ \t\r\n]*\$\{[a-z-]+\}([ \t\r\n]+\$\{[a-z-]+\})*[ \t\r\n]*$`}
+
 	status = text{want: "an HTTP status from 100 to 599", types: []scalarType{typeInteger}, parse: checkBetween(100, 599)}
 	mtu    = text{want: "an MTU in bytes from 68 to 65535", types: []scalarType{typeInteger}, parse: checkBetween(68, 65535)}
 	exit   = text{want: "an exit status from 0 to 255", types: []scalarType{typeInteger}, parse: checkBetween(0, 255)}
@@ -235,6 +242,20 @@ var (
 					string(vpc.Expired)}}},
 		}}
 
+	flowLogObject = object{name: "flow log", about: "A flow log: what is recorded of whose packets, and where the records go. It cannot be changed.",
+		fields: []field{
+			{key: "resource", about: "Whose packets: a VPC, a subnet, an instance's interface, or a NAT gateway.", is: watched, required: true},
+			{key: "traffic", about: "Which of them: all, or those that are accepted or rejected.", required: true,
+				is: text{words: []string{string(vpc.LogAll), string(vpc.LogAccept), string(vpc.LogReject)}}},
+			{key: "interval", about: "The aggregation interval in lab time: 60s, or 600s by default.", is: duration},
+			{key: "destination", about: "Where the records go. A PATH is relative to this file.", is: destination, required: true},
+			{key: "format", about: "The records' fields in their order; AWS's default format by default.", is: logFormat},
+			{key: "hive", about: "S3: Hive-compatible prefixes, such as year=2026/month=10/day=05; false by default.", is: boolean},
+			{key: "per_hour", about: "S3: a prefix for each hour; false by default.", is: boolean},
+			{key: "file_format", about: "S3: text (the default), or parquet.",
+				is: text{words: []string{string(vpc.TextFiles), string(vpc.ParquetFiles)}}},
+		}}
+
 	hostObject = object{name: "internet host", about: "A host of the lab's internet.", fields: []field{
 		{key: "ip", about: "Its public addresses.", is: listOf(addr), required: true},
 		{key: "names", about: "Its DNS names.", is: listOf(dnsName)},
@@ -312,8 +333,8 @@ var (
 		{key: "internet", about: "What lies beyond the gateways.", is: internetObject},
 		{key: "checks", about: "Checks, and steps between them, in order.",
 			is: array{stepVariants}, fixed: "add the check as a step of its own"},
+		{key: "flow_logs", about: "Flow logs by name.", is: dict{key: nameText, of: flowLogObject, noun: "flow log"}},
 		{key: "services", is: later{}},
-		{key: "flow_logs", is: later{}},
 	}}
 )
 

@@ -187,7 +187,9 @@ var otherNames = map[string]string{
 	"secondary_ips": "secondary", "security_group": "sg", "security_groups": "sg", "igw": "internet_gateway", "eigw": "egress_only_gateway",
 	"map_public_ip_on_launch": "public_ip", "source_destination_check": "source_dest_check", "command": "run", "listen": "serve",
 	"auto_accept": "accept", "bandwidth": "rate", "latency": "delay", "peer_vpc_id": "accepter", "peering": "peerings",
-	"peering_connections": "peerings", "vpc_id": "requester", "vpc_peering_connections": "peerings",
+	"peering_connections": "peerings", "flow_log": "flow_logs", "traffic_type": "traffic", "log_format": "format", "log_destination": "destination",
+	"max_aggregation_interval": "interval", "aggregation_interval": "interval", "hive_compatible_partitions": "hive", "per_hour_partition": "per_hour",
+	"resource_id": "resource", "vpc_id": "requester", "vpc_peering_connections": "peerings",
 }
 
 // meantBy is the key that a person most likely meant by word, or "".

@@ -25,6 +25,7 @@ const (
 //     addressing). So is a NAT gateway of the same VPC, name, subnet and type.
 //   - A route whose target was removed becomes a blackhole, and a rule whose group was removed stale. A name that comes back is the
 //     same resource again.
+//   - A flow log ends with its resource, for good; nothing else of it changes.
 //   - Primary CIDRs, and a subnet's IPv4 CIDR and zone, cannot change (VPC user guide, VPC CIDR blocks and subnet sizing).
 //
 // The parts of the model that are right are complete even if there are problems. prev is not modified.
@@ -43,6 +44,7 @@ func (m *Model) Complete(prev *Model) []Problem {
 	c.remember()
 	c.lab()
 	c.peerings()
+	c.flowLogs()
 	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
@@ -155,6 +157,11 @@ func (c *completion) defaults() {
 		if v := m.VPC(p.Requester); v != nil {
 			p.ID = PeeringID(NewID("pcx", v.Account, v.Region, v.Name, "peering", p.Name))
 		}
+	}
+	for _, l := range m.FlowLogs {
+		l.Interval = cmp.Or(l.Interval, LongInterval)
+		l.FileFormat = cmp.Or(l.FileFormat, TextFiles)
+		l.Subscription = Subscription{}
 	}
 }
 

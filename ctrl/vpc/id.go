@@ -18,6 +18,7 @@ type (
 	ENIID           string
 	NATGatewayID    string
 	PeeringID       string
+	FlowLogID       string
 )
 
 // NewID derives an identifier from where its resource is, so that it is the same at every run: the prefix and the first 17 hex

@@ -12,6 +12,7 @@ type Model struct {
 	Account  string // 12 digits
 	VPCs     []*VPC // in file order, as all lists here
 	Peerings []*Peering
+	FlowLogs []*FlowLog
 	Hosts    []*Host
 	Tracking Tracking
 	// Elapsed is the lab time that `advance` has let pass before this model.
