@@ -9,6 +9,7 @@ import (
 
 	"github.com/gaissmai/bart"
 
+	"github.com/vpclab/vpclab/ctrl/flowlog"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/vpc"
 	"github.com/vpclab/vpclab/dataplane/fabric"
@@ -24,6 +25,10 @@ type Plan struct {
 	Neighbors map[Neighbor]uint32
 	Scopes    map[uint32]uint32
 	Links     []Link // in the model's order
+	// Interfaces are what flow logs say of the interfaces, by attachment, and Services whose public addresses are.
+	Interfaces map[uint32]flowlog.Interface
+	Services   *flowlog.Services
+	FlowLogs   []FlowLog // in the model's order
 
 	numbers numbers
 }
@@ -60,7 +65,9 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 			Desired:   hostnet.Desired{Lab: m.Name},
 			Neighbors: map[Neighbor]uint32{},
 			Scopes:    map[uint32]uint32{},
-			numbers:   newNumbers(),
+
+			Interfaces: map[uint32]flowlog.Interface{},
+			numbers:    newNumbers(),
 		},
 		groups: map[vpc.GroupRef]fabric.GroupID{},
 	}
@@ -75,6 +82,8 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
+	c.flowLogs()
+	c.plan.Services = c.services()
 	c.generations(prev)
 	c.plan.numbers.prune()
 	return c.plan
@@ -245,6 +254,7 @@ func (c *compiler) vpc(v *vpc.VPC) {
 		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: i.Name, Forward: i.Forward})
 		for n, e := range i.Interfaces {
 			eni := c.eni(v, e, n, subnets[e.Subnet], groups, namespace)
+			c.logged(v, e.Subnet, i.ID, eni)
 			targets[vpc.Target{Kind: vpc.TargetENI, Name: e.Name}] = eni
 			if n == 0 {
 				targets[vpc.Target{Kind: vpc.TargetInstance, Name: i.Name}] = eni
@@ -328,6 +338,7 @@ func (c *compiler) natGateway(v *vpc.VPC, g *vpc.NATGateway, s *fabric.Subnet) *
 		}
 	}
 	out.NAT.Addrs = out.Addrs
+	c.logged(v, g.Subnet, "", out)
 	return out
 }
 

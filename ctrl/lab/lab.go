@@ -39,6 +39,7 @@ type Lab struct {
 	sw      *engine.Switch
 	guests  guests
 	links   links
+	logs    flowLogs
 	options Options
 
 	mu       sync.Mutex // one change at a time
@@ -72,7 +73,7 @@ func Start(ctx context.Context, s *scenario.Scenario, o Options) (*Lab, error) {
 		broken:   make(chan error, 1),
 	}
 	l.guests.lab, l.guests.dir = l, directoryOf(s)
-	l.links.lab = l
+	l.links.lab, l.logs.lab = l, l
 	if err := l.start(ctx, s); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -101,6 +102,9 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 		return err
 	}
 	if err := l.links.update(plan); err != nil {
+		return err
+	}
+	if err := l.logs.update(plan); err != nil {
 		return err
 	}
 	l.plan = plan
@@ -220,6 +224,10 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 		return err
 	}
 	l.engine.SetTimeouts(timeouts(m.Tracking))
+	// Before packets can pass an interface that flow logs do not know.
+	if err := l.logs.update(plan); err != nil {
+		return err
+	}
 	if err := l.engine.SetNetwork(monotonic(), plan.Network); err != nil {
 		return err
 	}
@@ -285,8 +293,10 @@ func (l *Lab) Now() time.Time { return l.clock.At(monotonic()) }
 
 // Advance moves lab time forward. Whatever is idle for too long by then has ended when it returns.
 func (l *Lab) Advance(d time.Duration) error {
-	l.clock.Advance(d)
-	l.engine.Advance(monotonic(), d)
+	l.logs.around(func() {
+		l.clock.Advance(d)
+		l.engine.Advance(monotonic(), d)
+	})
 	return l.host.FlushPathMTU()
 }
 
@@ -349,13 +359,18 @@ type Stats struct {
 func (l *Lab) runSweeps(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	window := time.NewTimer(l.logs.tick())
+	defer window.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			l.engine.Sweep(monotonic())
+			l.logs.collect()
+		case <-window.C:
 		}
+		window.Reset(l.logs.tick()) // also after a change or a jump, which it does not hear of
 	}
 }
 

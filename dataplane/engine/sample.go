@@ -163,13 +163,13 @@ func (e *Engine) Sample(now int64, sink func([]Sample)) {
 		e.mu.Lock()
 		records = e.records.backwards(records, sweepPiece, func(r *record) { e.take(r.slot, r.account) })
 		e.mu.Unlock()
-		e.hand(sink)
+		e.Drain(sink)
 	}
-	e.hand(sink)
+	e.Drain(sink)
 }
 
-// hand gives the samples that were taken to a sink.
-func (e *Engine) hand(sink func([]Sample)) {
+// Drain gives a sink what was sampled so far: packets that belong to no flow, and the last of flows that ended.
+func (e *Engine) Drain(sink func([]Sample)) {
 	e.mu.Lock()
 	samples := e.samples
 	e.samples = nil
