@@ -269,6 +269,11 @@ func TestShape(t *testing.T) {
 	b := build(t, peeredWithin("{delay: 30ms, loss: 1%, rate: 100Mbit}"), true)
 	client, server := b.udp(webNode, 9000), b.udp(dbNode, 9000)
 	to := netip.MustParseAddrPort("10.9.0.10:9000")
+	for _, c := range []*net.UDPConn{client, server} {
+		if err := c.SetDeadline(time.Time{}); err != nil { // each part has its own patience
+			t.Fatal(err)
+		}
+	}
 
 	t.Run("round trip", func(t *testing.T) {
 		go mirror(server)
@@ -279,14 +284,18 @@ func TestShape(t *testing.T) {
 			if _, err := client.WriteToUDPAddrPort([]byte{n}, to); err != nil {
 				t.Fatal(err)
 			}
-			client.SetReadDeadline(sent.Add(time.Second))
+			if err := client.SetReadDeadline(sent.Add(time.Second)); err != nil {
+				t.Fatal(err)
+			}
 			if _, _, err := client.ReadFromUDPAddrPort(buf); err == nil && buf[0] == n { // 1 % never comes back
 				trips = append(trips, time.Since(sent))
 			}
 		}
+		// The fastest is the link's own doing; what others take longer, they waited for a processor.
 		slices.Sort(trips)
-		if median := trips[len(trips)/2]; median < 60*time.Millisecond || median > 63*time.Millisecond {
-			t.Errorf("round trips take %v to %v, %v in the middle; want 60 ms within 5 %%", trips[0], trips[len(trips)-1], median)
+		t.Logf("round trips take %v to %v, %v in the middle", trips[0], trips[len(trips)-1], trips[len(trips)/2])
+		if trips[0] < 60*time.Millisecond || trips[0] > 63*time.Millisecond {
+			t.Errorf("the fastest round trip takes %v, want 60 ms within 5 %%", trips[0])
 		}
 	})
 	t.Run("loss", func(t *testing.T) {
