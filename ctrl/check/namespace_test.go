@@ -532,6 +532,22 @@ func TestAPacketInFragmentsArrivesWhole(t *testing.T) {
 	}
 }
 
+// An answer may be long on its way: who expects it waits for it, and who does not, does not.
+func TestSendWaitsForTheAnswerThatIsExpected(t *testing.T) {
+	datagram := sending(scenario.Packet{Protocol: flow.UDP, Src: guest4, Dst: peer4, SrcPort: 1000, DstPort: 53, TTL: 64})
+	for outcome, detail := range map[scenario.Outcome]string{scenario.Refused: "ICMP port unreachable", scenario.OK: "delivered"} {
+		t.Run(string(outcome), func(t *testing.T) {
+			t.Parallel()
+			lab := newWire(t, unix.IFF_TUN, script(flow.UDP, func(packet []byte, c captured) []byte {
+				<-time.After(4 * answerTime)
+				return errorFrom(peer4, 3, 3, 0)(packet, c)
+			}))
+			lab.delivered = true
+			want(t, run(t, start(t, lab), scenario.Check{Do: datagram, Expect: scenario.Expect{Outcome: outcome}}), true, outcome, detail)
+		})
+	}
+}
+
 func TestSendFindsItsOwnSource(t *testing.T) {
 	lab := newWire(t, unix.IFF_TUN, nil)
 	lab.delivered = true

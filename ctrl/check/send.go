@@ -13,7 +13,7 @@ import (
 )
 
 // answerTime is how long a delivered packet's answer may take: an RST or ICMP error that comes later is not waited for, and the
-// packet counts as delivered.
+// packet counts as delivered. Who expects such an answer waits for it as long as the check may.
 const answerTime = 200 * time.Millisecond
 
 // send puts one crafted packet, or its fragments, on the guest's way out: its routes and its neighbour resolution apply, its source
@@ -39,6 +39,9 @@ func (r *Runner) send(p *probe, c *scenario.Check) seen {
 		return seen{err: err}
 	}
 	defer ear.close()
+	if c.Expect.Outcome == scenario.Refused || c.Expect.Outcome == scenario.Unreachable {
+		ear.patience = p.limit
+	}
 	p.tuple = tupleOf(packet, id)
 	if err := inject(p, packet, out.packets); err != nil {
 		return seenOf(err)
@@ -100,6 +103,7 @@ func inject(p *probe, packet scenario.Packet, packets [][]byte) error {
 type ear struct {
 	*socket
 	delivered time.Time // when the lab said so; zero before
+	patience  time.Duration
 }
 
 func listen(p *probe, to netip.Addr) (*ear, error) {
@@ -113,7 +117,7 @@ func listen(p *probe, to netip.Addr) (*ear, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ear{socket: &socket{fd: fd, probe: p, remote: to}}, nil
+	return &ear{socket: &socket{fd: fd, probe: p, remote: to}, patience: answerTime}, nil
 }
 
 // await returns without an error when the packet arrived, and whether its receiver said so.
@@ -149,7 +153,7 @@ func (e *ear) wasDelivered() bool {
 	if e.delivered.IsZero() && e.probe.lab.Delivered(e.probe.mark, e.probe.tuple) {
 		e.delivered = now
 	}
-	return !e.delivered.IsZero() && now.Sub(e.delivered) >= answerTime
+	return !e.delivered.IsZero() && now.Sub(e.delivered) >= e.patience
 }
 
 // hear is told of a packet that reached the guest. Any answer but an error proves that the packet arrived.
