@@ -202,12 +202,15 @@ func dropped(reason flow.Reason, at string) string {
 	return reason.String() + " at " + line(at)
 }
 
-// explain tells why a check failed: what it did, what came of it, the way of the first dropped packet, the rule that stopped it, and
+// explain tells why a check failed: what it did, what came of it, the flow-log records that it failed over, the way of the first dropped packet, the rule that stopped it, and
 // what change would let it pass.
 func explain(r check.Result, st style) string {
 	var b strings.Builder
 	b.WriteString(paragraph("check", line(from(r.Check)+r.Check.Do.Text), st))
 	b.WriteString(paragraph("failed", printable(why(r)), st))
+	if r.Wrong != nil { // then what was dropped was as expected
+		return b.String() + paragraph("records", printable(recordsNear(r.Wrong)), st)
+	}
 	if len(r.Drops) == 0 {
 		return b.String()
 	}

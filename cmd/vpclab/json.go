@@ -38,7 +38,8 @@ type checkJSON struct {
 	SeenAs  string  `json:"seen_as"`
 	Status  string  `json:"status"` // pass or fail
 	MS      float64 `json:"ms"`
-	Logs    []any   `json:"logs"` // flow-log records; always empty in this version, which has no flow logs
+	// Logs are the records of the check's traffic in the flow logs that it speaks of.
+	Logs []loggedJSON `json:"logs"`
 }
 
 func (j *jsonReporter) built(*report)               {}
@@ -85,7 +86,7 @@ func encodeReport(r *report) ([]byte, error) {
 func encodeResult(r check.Result) checkJSON {
 	doc := checkJSON{
 		Name: r.Check.Name, From: r.Check.From.String(), Do: r.Check.Do.Text, Expect: string(r.Check.Expect.Outcome), Got: outcome(r),
-		At: r.At, SeenAs: r.SeenAs, Status: "fail", MS: inMS(milliseconds(r.MS)), Logs: []any{},
+		At: r.At, SeenAs: r.SeenAs, Status: "fail", MS: inMS(milliseconds(r.MS)), Logs: encodeLogs(r.Logs),
 	}
 	if r.Pass {
 		doc.Status = "pass"

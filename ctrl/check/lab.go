@@ -1,6 +1,8 @@
 package check
 
 import (
+	"context"
+
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -19,6 +21,10 @@ type Lab interface {
 	// Delivered reports whether a packet sent since mark with exactly the tuple conn, as its sender sees it, reached the guest that it
 	// was meant for, or a service. Packets of the opposite direction do not count.
 	Delivered(mark uint64, conn flow.Tuple) bool
+	// Records lets lab time pass until all that the named flow logs have seen by now is delivered, and returns what each of them has
+	// delivered since mark: of the connection that conn began, in either direction, before and after address translation, as with Drops;
+	// and of no connection. A conn of zero has no records. It returns when the records are there, or ctx ends.
+	Records(ctx context.Context, mark uint64, conn flow.Tuple, logs []string) (map[string]Records, error)
 }
 
 // Drop is one dropped packet as a check tells of it.
@@ -43,7 +49,9 @@ type Result struct {
 	At     string
 	SeenAs string
 	Drops  []Drop
-	MS     float64 // real time in milliseconds
+	Logs   []Logged     // records of the check's traffic in the flow logs that it speaks of
+	Wrong  *WrongRecord // why the check failed, if a record is why
+	MS     float64      // real time in milliseconds
 	// Err says that the check could not be carried out at all; Got is then empty and Detail repeats it.
 	Err error
 }

@@ -43,9 +43,11 @@ func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
 	again := time.NewTicker(patience)
 	defer again.Stop()
 	for {
-		result := r.try(ctx, c)
+		p := newProbe(ctx, r.lab, r.now, c)
+		result := r.try(p, c)
 		result.MS = float64(r.now().Sub(start)) / float64(time.Millisecond)
 		if !r.tooEarly(result, r.now().Sub(start)) {
+			r.readLogs(ctx, p, &result)
 			return result
 		}
 		select {
@@ -66,8 +68,7 @@ func (r *Runner) tooEarly(result Result, since time.Duration) bool {
 		since < limitOf(c) && r.Starting != nil && r.Starting(c.Do.Addr)
 }
 
-func (r *Runner) try(ctx context.Context, c *scenario.Check) Result {
-	p := newProbe(ctx, r.lab, r.now, c)
+func (r *Runner) try(p *probe, c *scenario.Check) Result {
 	s := r.do(p, c)
 	if s.err == nil {
 		s.err = p.settle(assertsDrop(c))

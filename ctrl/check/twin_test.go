@@ -1,9 +1,11 @@
 package check
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +23,8 @@ type twin struct {
 	journal   []Drop
 	delivered bool
 	asked     []flow.Tuple // the connections that were asked about
+	logs      map[string]Records
+	read      []string // the flow logs that were read, a word a time
 }
 
 func (l *twin) Do(_ scenario.Node, f func() error) error {
@@ -45,6 +49,17 @@ func (l *twin) Delivered(uint64, flow.Tuple) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.delivered
+}
+
+func (l *twin) Records(ctx context.Context, mark uint64, conn flow.Tuple, logs []string) (map[string]Records, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = append(l.asked, conn)
+	l.read = append(l.read, strings.Join(logs, ","))
+	if mark != l.Mark() {
+		return nil, ctx.Err()
+	}
+	return l.logs, ctx.Err()
 }
 
 func (l *twin) drop(d Drop) {

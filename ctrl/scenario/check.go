@@ -59,6 +59,7 @@ func (st *state) readCheck(n *node) *Check {
 	}
 	st.agree(n, c)
 	st.hopExists(n.get("at"))
+	c.Logs, c.NoLogs = st.records(n, "logs", c.Do.Verb), st.records(n, "no_logs", c.Do.Verb)
 	return c
 }
 

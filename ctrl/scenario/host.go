@@ -17,6 +17,7 @@ type directory struct {
 	gateways  map[string][]translator // NAT gateways by name
 	names     []string                // everything a NAME can be, in file order
 	hops      []string                // interfaceNames, once it was asked for
+	byID      map[vpc.ENIID]nic       // nics, once it was asked for
 	complete  bool                    // the model is: addresses are allocated
 }
 

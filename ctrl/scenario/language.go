@@ -272,6 +272,13 @@ var (
 		{key: "answers", is: later{}},
 	}}
 
+	recordObject = object{name: "record", about: "A flow-log record: what it says in the fields that are named here.",
+		excludes: [2]string{"interface", "interface-id"}, fields: append([]field{
+			{key: "log", about: "The flow log that it is in.", is: nameText, required: true},
+			{key: "interface", about: "Whose record it is: an instance, NAME.ethN, nat.NAME, or an ENI's ID.",
+				is: text{want: "an instance, `nat.NAME` or an ENI's ID", pattern: host.pattern}},
+		}, recordFields()...)}
+
 	checkObject = object{name: "check", about: "Something that happens in the lab, and how it must end.",
 		fromUnlessDo: `^` + reEdge + `(say|close)([ \t\n]|$)`, fields: []field{
 			{key: "do", about: "What happens.", is: doText, required: true},
@@ -283,8 +290,8 @@ var (
 			{key: "seen_as", about: "The source address that the server saw.", is: host},
 			{key: "keep", about: "Hold the connection open under this name.", is: nameText},
 			{key: "wait", about: "The longest wait in real time; 5s by default.", is: duration},
-			{key: "logs", is: later{}},
-			{key: "no_logs", is: later{}},
+			{key: "logs", about: "Flow-log records of its traffic that must exist.", is: array{recordObject}},
+			{key: "no_logs", about: "Flow-log records of its traffic that must not exist.", is: array{recordObject}},
 		}}
 
 	changeObject = object{name: "change", fields: []field{

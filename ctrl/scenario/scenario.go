@@ -42,6 +42,8 @@ type Check struct {
 	SeenAs  netip.Addr
 	Keep    string        // hold the connection open under this name
 	Wait    time.Duration // longest wait in real time; 0 means the default of 5 s
+	// Logs and NoLogs are flow-log records of the check's traffic that must exist, and that must not.
+	Logs, NoLogs []Record
 }
 
 // Node names who acts: an instance of a VPC, or an internet host when VPC is empty.

@@ -85,9 +85,9 @@ func TestSchemaAcceptsValidFiles(t *testing.T) {
 // beyondSchema are the wrong files whose mistakes no schema sees: what depends on other values, or is no YAML at all.
 var beyondSchema = []string{
 	"aws-rules.yaml", "change-exclusive.yaml", "change-gone.yaml", "change-removal.yaml", "change-value.yaml",
-	"families.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
+	"families.yaml", "flow-log-change.yaml", "flow-log-rules.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
 	"peering-expired.yaml", "peering-failing.yaml", "peering-fixed.yaml", "peering-grown.yaml", "peering-overlap.yaml",
-	"peering-references.yaml", "peering-removed.yaml", "references.yaml",
+	"peering-references.yaml", "peering-removed.yaml", "records.yaml", "references.yaml",
 }
 
 // notYAML are the wrong files that never become values, or lose some on the way.
@@ -122,6 +122,17 @@ func TestSchemaOfEveryMistake(t *testing.T) {
 		"name: shop\nvpcs: {}\npeerings: {p: {requester: a, accepter: b, link: {delay: 60}}}",
 		"name: shop\nvpcs: {}\npeerings: {p: {requester: a, accepter: b, expect_state: deleted}}",
 		"name: shop\nvpcs: {}\npeerings: {p: {requester: a, accepter: b, encryption: ipsec}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: vpc.a, traffic: all}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: vpc.a, traffic: ALL, destination: file:x}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: a/eni.b.eth, traffic: all, destination: file:x}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: vpc.a, traffic: all, destination: s3:/logs}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: vpc.a, traffic: all, destination: file:x, interval: 60}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: vpc.a, traffic: all, destination: file:x, format: srcaddr}}",
+		"name: shop\nvpcs: {}\nflow_logs: {l: {resource: vpc.a, traffic: all, destination: s3://abc, file_format: csv}}",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, logs: [{srcport: 1}]}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, logs: [{log: l, srcport: x}]}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, no_logs: [{log: l, action: accept}]}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, no_logs: [{log: l, src-addr: b}]}]",
 		"name: shop\nvpcs: {a: {}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0}}",
 		"name: shop\nvpcs: {a: {cidr: [10.0.0.0/16], internet_gateway: yes}}",

@@ -62,8 +62,8 @@ func (c *completion) sameFlowLog(l, old *FlowLog) bool {
 	} {
 		if key.was != key.is {
 			same = false
-			c.report(flowLogPath(l).at(key.name), fmt.Sprintf("the %s of flow log '%s' cannot be changed from %s to %s", key.name, l.Name,
-				key.was, key.is), "remove the flow log and give the new one another name, or remove it in one change and declare it anew in the next")
+			c.report(flowLogPath(l).at(key.name), fmt.Sprintf("`%s` of flow log '%s' cannot be changed from %s to %s", key.name, l.Name,
+				key.was, key.is), "flow logs do not change: declare one of another name, or remove this one and declare it anew in the next change")
 		}
 	}
 	return same

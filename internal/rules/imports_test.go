@@ -47,8 +47,8 @@ var layers = []layer{
 	{"ctrl/doctor", []string{"ctrl/hostnet"}, "it must be able to say what is wrong where nothing else works"},
 	{"ctrl/flowlog", []string{"dataplane/fabric", "dataplane/flow"},
 		"records come from samples and time alone: whoever samples the counters tells what an interface is"},
-	{"ctrl/check", []string{"ctrl/scenario", "ctrl/vpc", "dataplane/flow"},
-		"checks see a lab only through the interface that they declare"},
+	{"ctrl/check", []string{"ctrl/flowlog", "ctrl/scenario", "ctrl/vpc", "dataplane/flow"},
+		"checks see a lab only through the interface that they declare; what flow logs delivered are rows to them"},
 	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
 		"it is the one place that joins the model, the host, the engine and the fast path"},
 
