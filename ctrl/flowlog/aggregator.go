@@ -204,6 +204,27 @@ func (a *Aggregator) Close(now time.Time) []*Window {
 	return closed
 }
 
+// Finish closes all windows, those that are not over with what they have. It is for the end of a lab: nothing may be added afterwards.
+func (a *Aggregator) Finish(now time.Time) []*Window {
+	closed := a.Close(now)
+	for at := range a.pipelines {
+		p := &a.pipelines[at]
+		if !a.runs(p) {
+			continue
+		}
+		a.window(p, a.number(p, now))
+		for _, number := range slices.Sorted(maps.Keys(p.open)) {
+			w := p.open[number]
+			if w.audience = a.audience(p); w.End.After(now) {
+				w.End = now
+			}
+			closed = append(closed, w)
+		}
+		clear(p.open)
+	}
+	return closed
+}
+
 // audience is who wants records of which interface of a pipeline, by interface index.
 func (a *Aggregator) audience(p *pipeline) []audience {
 	var all []audience
