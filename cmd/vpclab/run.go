@@ -35,6 +35,7 @@ type runningLab interface {
 // startOptions are how a lab is started.
 type startOptions struct {
 	offload  bool
+	out      string // where flow logs are delivered; empty: they go with the lab
 	progress func(stage string, done, total int)
 }
 
@@ -45,6 +46,7 @@ type runOptions struct {
 	junit   string
 	only    []string
 	offload onOff
+	out     string
 }
 
 const runHelp = `Build the lab of each scenario FILE, run its checks with real packets, and
@@ -97,6 +99,7 @@ func runCommand(m machine, c *console) *cobra.Command {
 	f.BoolVar(&o.json, "json", false, "print one JSON document a file instead of text")
 	f.StringVar(&o.junit, "junit", "", "also write the results to `FILE` as JUnit XML")
 	f.StringArrayVar(&o.only, "only", nil, "run only the check `NAME` (repeatable)")
+	f.StringVar(&o.out, "out", "", "folder for delivered flow logs; without it they go with the lab")
 	f.Var(&o.offload, "offload", "forward known flows in eBPF")
 	return cmd
 }
@@ -275,7 +278,7 @@ func runFile(ctx context.Context, m machine, c *console, o runOptions, tell repo
 	began := time.Now()
 	var up atomic.Bool // a change reports progress too, but then a check's line says more
 	lab, err := m.Start(ctx, r.Scenario, startOptions{
-		offload: bool(o.offload),
+		offload: bool(o.offload), out: o.out,
 		progress: func(stage string, done, total int) {
 			if !up.Load() {
 				c.progress(name, "building", buildDetail(stage, done, total))

@@ -19,7 +19,11 @@ var logTraffic = map[vpc.LogTraffic]flowlog.Traffic{vpc.LogAll: flowlog.All, vpc
 // flowLogs compiles the flow logs that have a resource. Their formats and destinations were read before.
 func (c *compiler) flowLogs() {
 	for _, l := range c.model.FlowLogs {
-		format, formatErr := flowlog.ParseFormat(l.Format)
+		var format flowlog.Format // AWS's default
+		var formatErr error
+		if l.Format != "" {
+			format, formatErr = flowlog.ParseFormat(l.Format)
+		}
 		destination, destinationErr := flowlog.ParseDestination(l.Destination)
 		if l.Ended || formatErr != nil || destinationErr != nil {
 			continue

@@ -165,6 +165,9 @@ func (h *Host) Changes() Changes {
 	return h.changes
 }
 
+// Dir is the lab's folder for state, on a file system in memory. What is put there goes with the lab.
+func (h *Host) Dir() string { return h.store.dir(h.lab) }
+
 // InFabric runs f on a thread inside the namespace of the fabric, as InNamespace does.
 func (h *Host) InFabric(f func() error) error {
 	h.mu.RLock()

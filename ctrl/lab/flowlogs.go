@@ -1,72 +1,111 @@
 package lab
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/compile"
 	"github.com/vpclab/vpclab/ctrl/flowlog"
+	"github.com/vpclab/vpclab/ctrl/flowlog/delivery"
+	"github.com/vpclab/vpclab/ctrl/flowlog/destination"
 	"github.com/vpclab/vpclab/dataplane/engine"
-	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// flowLogs are a lab's flow logs: they tell the aggregator of interfaces and subscriptions, feed it with the engine's samples, and hand on
-// the windows of lab time that are over.
+// flowLogs are a lab's flow logs: they tell the publisher of interfaces and subscriptions, feed it with the engine's samples, and have it
+// close windows and deliver in lab time.
 //
-//	engine.Sample ─► aggregator ─► window ─┬─► recent, for checks
-//	                                       └─► delivery
+//	engine.Sample ─► Publisher.Add ─► Tick: windows ─┬─► recent, for checks
+//	                                                 └─► spool ─► Deliver
 type flowLogs struct {
 	lab *Lab
 
 	// mu is held from before samples are taken until they are counted: none comes after its window was closed.
 	mu         sync.Mutex
-	aggregator *flowlog.Aggregator
+	publisher  *delivery.Publisher
 	interfaces map[uint32]flowlog.Interface
-	names      map[string]string // of subscriptions, by ID
-	next       time.Time         // lab time at which a window ends
+	logs       map[string]compile.FlowLog // by ID
+	next       time.Time                  // lab time at which a window ends
 	recent     recent
 }
 
-func (f *flowLogs) activeLocked() bool { return len(f.names) > 0 }
+// keptOnly bounds what waits for delivery on the memory file system where labs have their state.
+const keptOnly = 64 << 20
 
-// update makes the aggregator know a plan's interfaces and subscriptions, and the engine sample if there are any.
+func (f *flowLogs) activeLocked() bool { return len(f.logs) > 0 }
+
+// places is where flow logs are delivered, and their spools.
+func (f *flowLogs) places() (destination.Places, string) {
+	out := f.lab.options.Out
+	if out == "" {
+		return destination.Places{Dir: filepath.Join(f.lab.host.Dir(), "logs")}, filepath.Join(f.lab.host.Dir(), "spool")
+	}
+	return destination.Places{Dir: out}, filepath.Join(out, ".spool-"+f.lab.name)
+}
+
+// update makes the publisher know a plan's interfaces and subscriptions, and the engine sample if there are any.
 func (f *flowLogs) update(plan *compile.Plan) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := monotonic()
 	at := f.lab.clock.At(now)
-	if f.aggregator == nil {
-		f.aggregator = flowlog.NewAggregator(flowlog.Options{Start: f.lab.clock.start, Services: plan.Services})
+	if f.publisher == nil {
+		_, spool := f.places()
+		limits := delivery.Limits{}
+		if f.lab.options.Out == "" {
+			limits.Spool = keptOnly
+		}
+		f.publisher = delivery.NewPublisher(flowlog.Options{Start: f.lab.clock.start, Services: plan.Services}, spool, limits)
 	}
 	f.countLocked(now)
 	for index, i := range plan.Interfaces {
-		f.aggregator.SetInterface(index, i, at)
+		f.publisher.SetInterface(index, i, at)
 	}
 	for index := range f.interfaces {
 		if _, stays := plan.Interfaces[index]; !stays {
-			f.aggregator.RemoveInterface(index, at)
+			f.publisher.RemoveInterface(index, at)
 		}
 	}
 	f.interfaces = maps.Clone(plan.Interfaces)
-
-	wanted := map[string]string{}
-	var errs []error
-	for _, l := range plan.FlowLogs {
-		wanted[l.ID] = l.Name
-		if f.names[l.ID] == "" {
-			errs = append(errs, f.aggregator.Subscribe(&l.Subscription, at))
-		}
-	}
-	for id := range f.names {
-		if wanted[id] == "" {
-			f.aggregator.Unsubscribe(id)
-		}
-	}
-	f.names = wanted
+	err := f.subscribeLocked(plan.FlowLogs, at)
 	f.lab.engine.SetSampling(now, f.activeLocked())
 	f.expectLocked(at)
+	return err
+}
+
+// subscribeLocked begins and ends subscriptions.
+func (f *flowLogs) subscribeLocked(wanted []compile.FlowLog, at time.Time) error {
+	before := f.logs
+	f.logs = map[string]compile.FlowLog{}
+	places, _ := f.places()
+	var errs []error
+	for _, l := range wanted {
+		if have, ok := before[l.ID]; ok {
+			f.logs[l.ID] = have
+			continue
+		}
+		if l.Destination.Kind == flowlog.File && !filepath.IsAbs(l.Destination.Path) {
+			l.Destination.Path = filepath.Join(f.lab.guests.dir, l.Destination.Path)
+		}
+		to, err := places.Of(&l.Subscription)
+		if err == nil {
+			err = f.publisher.Subscribe(&l.Subscription, to, at)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("flow log %s: %w", l.Name, err))
+			continue
+		}
+		f.logs[l.ID] = l
+	}
+	for id := range before {
+		if _, stays := f.logs[id]; !stays {
+			f.publisher.Unsubscribe(id)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -85,29 +124,47 @@ func (f *flowLogs) collect() {
 	}
 }
 
-// tick closes the windows that are over, and returns after how much real time another one will be; a long time if none will be by itself.
-func (f *flowLogs) tick() time.Duration {
+// tick closes the windows that are over and delivers what is due. It returns after how much real time there will be more to do; a long time
+// if there will be nothing by itself.
+func (f *flowLogs) tick(ctx context.Context) time.Duration {
+	wait, due := f.closeDue()
+	if due {
+		f.deliver(ctx)
+	}
+	return wait
+}
+
+func (f *flowLogs) closeDue() (wait time.Duration, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rate := f.lab.clock.rate
 	if !f.activeLocked() || rate == 0 {
-		return time.Hour
+		return time.Hour, false
 	}
 	now := monotonic()
-	if !f.lab.clock.At(now).Before(f.next) {
+	if due = !f.lab.clock.At(now).Before(f.next); due {
 		f.countLocked(now)
 		f.closeLocked(now)
 	}
-	return time.Duration(float64(f.next.Sub(f.lab.clock.At(now)))/rate) + time.Millisecond
+	return time.Duration(float64(f.next.Sub(f.lab.clock.At(now)))/rate) + time.Millisecond, due
 }
 
-// around calls jump, in which lab time jumps: what was seen before is counted before, and windows that are over then are closed.
+// deliver hands over what is due. That a destination fails is its log's state, and it is tried again.
+func (f *flowLogs) deliver(ctx context.Context) {
+	_ = f.publisher.Deliver(ctx, f.lab.Now()) // State says it
+}
+
+// around calls jump, in which lab time jumps: what was seen before is counted before, and what is over and due then is closed and delivered.
 func (f *flowLogs) around(jump func()) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.countLocked(monotonic())
 	jump()
 	f.closeLocked(monotonic())
+	active := f.activeLocked()
+	f.mu.Unlock()
+	if active {
+		f.deliver(context.Background())
+	}
 }
 
 // countLocked takes and counts all that was seen until now.
@@ -119,65 +176,52 @@ func (f *flowLogs) countLocked(now int64) {
 
 func (f *flowLogs) addLocked(samples []engine.Sample) {
 	clock := f.lab.clock
+	counted := make([]flowlog.Sample, len(samples))
 	for i := range samples {
 		s := &samples[i]
-		f.aggregator.Add(flowlog.Sample{
+		counted[i] = flowlog.Sample{
 			Interface: s.Attachment, Direction: s.Direction, Tuple: s.Tuple, Accept: s.Accept, TrafficPath: s.TrafficPath,
 			Packets: s.Packets, Bytes: s.Bytes, First: clock.At(s.First), Last: clock.At(s.Last), Flags: s.Flags,
-		})
+		}
 	}
+	f.publisher.Add(counted...)
 }
 
-// closeLocked hands on the windows that are over. All that was seen in them is counted.
+// closeLocked closes the windows that are over. All that was seen in them is counted.
 func (f *flowLogs) closeLocked(now int64) {
 	if !f.activeLocked() {
 		return
 	}
 	at := f.lab.clock.At(now)
-	for _, w := range f.aggregator.Close(at) {
+	for _, w := range f.publisher.Tick(at) {
 		for s, r := range w.Records() {
-			f.recent.add(told{log: f.names[s.ID], format: s.Format, record: *r, at: now})
+			f.recent.add(told{log: f.logs[s.ID].Name, format: s.Format, record: *r, at: now})
 		}
 	}
 	f.expectLocked(at)
 }
 
-// recent are the latest records, for checks that ask for theirs.
-type recent struct{ records []told }
-
-// told is a record that a flow log has told, at a monotonic time.
-type told struct {
-	log    string
-	format flowlog.Format
-	record flowlog.Record
-	at     int64
-}
-
-// maxRecent bounds how many records are kept for checks: more than one check causes.
-const maxRecent = 1 << 16
-
-func (r *recent) add(t told) {
-	if len(r.records) == maxRecent {
-		r.records = append(r.records[:0], r.records[maxRecent/2:]...)
-	}
-	r.records = append(r.records, t)
-}
-
-// since lists a flow log's records that were told since a monotonic time and are of a connection, given by the tuples of its packets. Of
-// protocols other than TCP and UDP records have no ports.
-func (r *recent) since(mark int64, log string, connection map[flow.Tuple]bool) []flowlog.Row {
-	portless := map[flow.Tuple]bool{}
-	for t := range connection {
-		if t.Protocol != flow.TCP && t.Protocol != flow.UDP {
-			t.SrcPort, t.DstPort = 0, 0
-		}
-		portless[t] = true
-	}
-	var rows []flowlog.Row
-	for i := range r.records {
-		if t := &r.records[i]; t.at >= mark && t.log == log && t.record.Status == flowlog.OK && portless[t.record.Tuple] {
-			rows = append(rows, t.format.Row(&t.record))
+// windowEnd is when the window of a flow log ends in which a lab time lies; false if there is no log of that name.
+func (f *flowLogs) windowEnd(name string, at time.Time) (time.Time, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.logs {
+		if l.Name == name {
+			start := f.lab.clock.start
+			return start.Add((at.Sub(start)/l.Interval + 1) * l.Interval), true
 		}
 	}
-	return rows
+	return time.Time{}, false
+}
+
+// close delivers all that is there, windows that are not over included.
+func (f *flowLogs) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.publisher == nil {
+		return nil
+	}
+	now := monotonic()
+	f.countLocked(now)
+	return f.publisher.Finish(context.Background(), f.lab.clock.At(now))
 }

@@ -274,7 +274,7 @@ func TestJumboFrames(t *testing.T) {
 			}
 			for _, piece := range []labtest.Packet{cut.Piece(0, 1480), cut.Piece(1480, 0)} {
 				frame, err := receiver.Await(patience)
-				if want := delivery(receiver, piece); err != nil || !bytes.Equal(frame, want) {
+				if want := handover(receiver, piece); err != nil || !bytes.Equal(frame, want) {
 					t.Errorf("1501 bytes that may be cut arrive as\n%x, want\n%x (%v)", frame, want, err)
 				}
 			}

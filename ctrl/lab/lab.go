@@ -25,6 +25,9 @@ var ErrMachine = errors.New("this machine cannot run a lab")
 type Options struct {
 	// Offload lets eBPF forward what the engine has decided. Without it every packet passes the engine, with the same results.
 	Offload bool
+	// Out is the folder below which flow logs are delivered that name no endpoint of their own; it is made if need be. Empty: they go with
+	// the lab.
+	Out string
 	// Progress is told what is being done; done of total are attachments or programs. It may be nil, and is called from any goroutine.
 	Progress func(stage string, done, total int)
 }
@@ -359,7 +362,7 @@ type Stats struct {
 func (l *Lab) runSweeps(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	window := time.NewTimer(l.logs.tick())
+	window := time.NewTimer(l.logs.tick(ctx))
 	defer window.Stop()
 	for {
 		select {
@@ -370,7 +373,7 @@ func (l *Lab) runSweeps(ctx context.Context) {
 			l.logs.collect()
 		case <-window.C:
 		}
-		window.Reset(l.logs.tick()) // also after a change or a jump, which it does not hear of
+		window.Reset(l.logs.tick(ctx)) // also after a change or a jump, which it does not hear of
 	}
 }
 
@@ -382,7 +385,7 @@ func (l *Lab) Close() error {
 		l.stop()
 	}
 	l.running.Wait()
-	errs := []error{l.guests.close(), l.links.close()}
+	errs := []error{l.guests.close(), l.links.close(), l.logs.close()}
 	// The links go first, all in one message: closing a TUN that still has its link is slow.
 	errs = append(errs, l.host.Close())
 	if l.sw != nil {

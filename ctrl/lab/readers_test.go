@@ -380,10 +380,10 @@ func (w *wires) sendRow(r row) {
 		w.hearsFrame(r.from, arpReply(r, w.taps[r.from]))
 	}
 	for _, p := range r.arrives {
-		w.hearsFrame(r.to, delivery(w.taps[r.to], p))
+		w.hearsFrame(r.to, handover(w.taps[r.to], p))
 	}
 	for _, p := range r.told {
-		w.hearsFrame(r.from, delivery(w.taps[r.from], p))
+		w.hearsFrame(r.from, handover(w.taps[r.from], p))
 	}
 	for name, stray := range w.drain() {
 		w.t.Errorf("%s hears %x", name, stray)
@@ -408,8 +408,8 @@ func arpReply(r row, tap *labtest.Tap) []byte {
 	return slices.Concat(tap.MAC[:], tap.Router[:], asked[12:20], []byte{0, 2}, tap.Router[:], asked[38:42], tap.MAC[:], asked[28:32])
 }
 
-// delivery is the frame that brings a guest a packet.
-func delivery(tap *labtest.Tap, p labtest.Packet) []byte {
+// handover is the frame that brings a guest a packet.
+func handover(tap *labtest.Tap, p labtest.Packet) []byte {
 	return slices.Concat(tap.MAC[:], tap.Router[:], tap.Frame(p.Bytes())[12:])
 }
 
@@ -494,7 +494,7 @@ func TestFragmentsWait(t *testing.T) {
 			heard[string(frame)] = true
 		}
 		for _, p := range []labtest.Packet{first, middle, last} {
-			if !heard[string(delivery(w.taps["near"], p))] {
+			if !heard[string(handover(w.taps["near"], p))] {
 				t.Errorf("%x does not arrive", p.Bytes())
 			}
 		}

@@ -142,8 +142,15 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 	return false
 }
 
-// family is the set of tuples under which the packets of one connection appear: the given one, its translations, and the answers to all
-// of them.
+// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, and the answers to all of
+// them. It knows them as long as the connection's flows are known.
+func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.family(tuple)
+}
+
+// family is Family for who holds the lock.
 func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
 	set := map[flow.Tuple]bool{tuple: true, tuple.Reply(): true}
 	for grown := true; grown; {
