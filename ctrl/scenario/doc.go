@@ -30,6 +30,14 @@
 //     and is declared again in a later change is a new request. What waits for acceptance is expired when `advance` steps of 168 hours
 //     have passed; the time that checks take does not count.
 //   - A rule with a group of a VPC whose peering connection waits or has failed is right, and matches nothing.
+//   - A flow log has `hive`, `per_hour` and `file_format` beside the language's keys, for S3 alone. Its bucket needs no `services`. It
+//     watches an instance's primary interface, eni.NAME.ethN, or nat.NAME; in another VPC with VPC/ in front. Nothing of it can
+//     be changed. It ends for good when a change removes what it watches, and waits to be removed; under its name it can be declared
+//     anew in the change after that.
+//   - An element of `logs` or `no_logs` has any field of the record as a key, with a number or word as records have it; an address may be
+//     a HOST. A field that the log's format leaves out cannot be asked for, but for flow-direction where `interface` is named and the
+//     format has interface-id, srcaddr and dstaddr: then it is told by the interface's own addresses. `log-status: NODATA` or SKIPDATA asks
+//     for records of the time since the check began that belong to no connection. `exec` has no connection that is known.
 //   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces:
 //     {tcp_established: 350s, udp_stream: 120s, udp: 30s}.
 //   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and

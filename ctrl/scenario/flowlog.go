@@ -65,12 +65,12 @@ const destinationForms = "write `s3://BUCKET/PREFIX`, `cloudwatch:/GROUP` or `fi
 
 // checkDestination judges where records go, at the part of it that is wrong.
 func checkDestination(s string) *fault {
-	scheme, rest, _ := strings.Cut(s, ":")
+	scheme, rest, colon := strings.Cut(s, ":")
 	schemes := []string{"s3", "cloudwatch", "file"}
 	switch {
 	case scheme == "arn":
 		return faultf(0, destinationForms, "a destination is no ARN here")
-	case !slices.Contains(schemes, scheme):
+	case !colon || !slices.Contains(schemes, scheme):
 		hint := destinationForms
 		if meant := near(scheme, schemes); meant != "" && rest != "" {
 			hint = "did you mean " + quote(meant+":"+rest) + "?"

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/vpclab/vpclab/ctrl/flowlog"
 )
 
 // FuzzParse reads anything. A file is either wrong, and then each mistake has a place in it, or right, and then the schema agrees.
@@ -42,13 +44,16 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzRule reads anything as a rule, as an ACL's entry and as a link's values. What is accepted matches the schema's pattern, and reads the same when it
-// is read again.
+// FuzzRule reads anything as a rule, as an ACL's entry, and as the values of links and flow logs. What is accepted matches the schema's
+// pattern, and reads the same when it is read again.
 func FuzzRule(f *testing.F) {
 	for _, seed := range []string{
 		"tcp 80 from 0.0.0.0/0", "100 allow tcp 1024-65535 from 10.0.0.0/8", "icmp 8/0 from sg.web", "all from data/sg.db", "udp 53 from pl.corp",
 		"6 22 from ::/0", "tcp 80-20 from 10.0.0.5", "tcp 80 from 123456789012/sg.db", "tcp 80 from 1/sg-0a",
 		"0.1%", "100Mbit", "1.5kbit", "60ms",
+		"s3://logs/prefix", "s3://lo", "s3://logs/a/../AWSLogs", "cloudwatch:/vpc/web", "file:out/x.log", "arn:aws:s3:::logs", "file:é", "file",
+		"${version} ${srcaddr}", "${srcaddr} dstaddr", " ${pksrcaddr}é ${", "vpc.app", "data/subnet.web", "eni.web.eth1", "app/eni.web.eth", "nat.",
+		"6", "-", "65536", "99999999999999999999",
 		"send udp 53 to db size 100 fragments 48-108,0-48", "send icmp 8 to db size 99 fragments 16", " icmpv6\t128/0 from 2001:db8::/32 ", "tcp 80 to x", "", "é",
 	} {
 		f.Add(seed)
@@ -69,7 +74,8 @@ func FuzzRule(f *testing.F) {
 		} else if !aclEgress.matches(s) || entry.Number < 1 || entry.Number > 32766 || !entry.CIDR.IsValid() {
 			t.Fatalf("%q is an entry %+v, but should not be", s, entry)
 		}
-		for _, value := range []text{linkDelay, linkLoss, linkRate} {
+		fields := []text{fieldValue(flowlog.SrcPort), fieldValue(flowlog.Protocol), fieldValue(flowlog.Bytes)}
+		for _, value := range append(fields, linkDelay, linkLoss, linkRate, watched, destination, logFormat) {
 			if fault := value.parse(s); fault != nil {
 				checkFault(t, s, fault)
 			} else if !value.matches(s) {

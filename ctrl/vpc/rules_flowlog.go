@@ -2,7 +2,6 @@ package vpc
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -90,9 +89,8 @@ func (c *completion) watched(l *FlowLog) *VPC {
 		within = []*VPC{v}
 	}
 	var found []*VPC
-	var names, candidates []string
+	var candidates []string
 	for _, v := range within {
-		names = append(names, r.Kind.names(v)...)
 		if r.id(v) != "" {
 			found = append(found, v)
 			candidates = append(candidates, Resource{r.Kind, v.Name, r.Name}.String())
@@ -103,6 +101,10 @@ func (c *completion) watched(l *FlowLog) *VPC {
 		r.VPC = found[0].Name
 		return found[0]
 	case 0:
+		var names []string
+		for _, v := range within {
+			names = append(names, r.Kind.names(v)...)
+		}
 		kind := resourceKinds[r.Kind]
 		c.report(at, fmt.Sprintf("the %s '%s' does not exist", kind.noun, r.Name), declareOr(kind.section, r.Name, names))
 	default:
@@ -144,18 +146,29 @@ func (k ResourceKind) names(v *VPC) []string {
 
 // id is what a flow log subscribes to if v has the resource, or is it; empty if not.
 func (r Resource) id(v *VPC) string {
-	if !slices.Contains(r.Kind.names(v), r.Name) {
-		return ""
-	}
 	switch r.Kind {
 	case ResourceVPC:
-		return string(v.ID)
+		if v.Name == r.Name {
+			return string(v.ID)
+		}
 	case ResourceSubnet:
-		return string(v.Subnet(r.Name).ID)
+		if s := v.Subnet(r.Name); s != nil {
+			return string(s.ID)
+		}
+	case ResourceInstance:
+		if i := v.Instance(r.Name); i != nil {
+			return string(i.Interfaces[0].ID)
+		}
+	case ResourceENI:
+		if e := v.ENI(r.Name); e != nil {
+			return string(e.ID)
+		}
 	case ResourceNAT:
-		return string(v.NATGateway(r.Name).ENIID)
+		if g := v.NATGateway(r.Name); g != nil {
+			return string(g.ENIID)
+		}
 	}
-	return string(v.ENI(r.Name).ID) // an instance's primary interface has its name
+	return ""
 }
 
 func (l *FlowLog) subscribe(v *VPC) {
