@@ -25,7 +25,8 @@ type Entry struct {
 type Batch struct {
 	Subscription *flowlog.Subscription
 	Format       flowlog.Format // of the lines: a spool of an earlier life may have had another
-	Period       time.Time      // when what it holds began to end: for S3 the five minutes, else the end of its window
+	Period       time.Time      // for S3 the begin of the five minutes in which its records ended, else the end of their window
+	Number       int            // which tells it from others of its period, and is the same when it comes again
 	Entries      iter.Seq2[Entry, error]
 }
 

@@ -123,8 +123,7 @@ func (l *Log) recover() error {
 		if err != nil {
 			return err
 		}
-		_, number, _ := parseSegmentName(path) // which recoverSegment has done
-		l.number = max(l.number, number+1)
+		l.number = max(l.number, s.number+1)
 		if s.counts.Records == 0 {
 			if err := os.Remove(path); err != nil {
 				return err
@@ -210,8 +209,10 @@ func (l *Log) segment(r *flowlog.Record, closed, bytes int64) (*segment, error) 
 		s = nil
 	}
 	if s == nil {
-		var err error
-		if s, err = newSegment(segmentPath(l.dir, period, l.number), period, due+delay, l.subscription.Format, l.create); err != nil {
+		s = &segment{
+			path: segmentPath(l.dir, period, l.number), number: l.number, period: period, due: due + delay, format: l.subscription.Format,
+		}
+		if err := s.begin(l.create); err != nil {
 			return nil, err
 		}
 		l.number++
@@ -305,7 +306,7 @@ func (l *Log) deliver(ctx context.Context, now time.Time, until int64) error {
 			return nil
 		}
 		err := l.destination.Deliver(ctx, &Batch{
-			Subscription: l.subscription, Format: s.format, Period: time.Unix(s.period, 0).UTC(), Entries: s.entries(),
+			Subscription: l.subscription, Format: s.format, Period: time.Unix(s.period, 0).UTC(), Number: s.number, Entries: s.entries(),
 		})
 		if ctx.Err() != nil && err != nil { // whoever wanted it does not any more
 			return fmt.Errorf("flow log %s: %w", l.subscription.ID, err)

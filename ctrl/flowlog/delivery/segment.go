@@ -30,6 +30,7 @@ func createFile(path string) (file, error) {
 // PERIOD-NUMBER.segment is its name.
 type segment struct {
 	path   string
+	number int
 	period int64 // Unix seconds, as in Batch
 	due    int64 // Unix seconds of lab time from when it is delivered
 	format flowlog.Format
@@ -60,13 +61,12 @@ func parseSegmentName(path string) (period int64, number int, err error) {
 	return period, number, nil
 }
 
-func newSegment(path string, period, due int64, f flowlog.Format, create func(string) (file, error)) (*segment, error) {
-	out, err := create(path)
-	if err != nil {
-		return nil, err
-	}
-	header := f.Header() + "\n"
-	return &segment{path: path, period: period, due: due, format: f, file: out, pending: []byte(header), body: int64(len(header))}, nil
+// begin makes the segment's file.
+func (s *segment) begin(create func(path string) (file, error)) (err error) {
+	header := s.format.Header() + "\n"
+	s.pending, s.body = []byte(header), int64(len(header))
+	s.file, err = create(s.path)
+	return err
 }
 
 // add puts a spooled line, which has a line of body bytes in it, behind the others.
@@ -112,7 +112,7 @@ func (s *segment) seal() error {
 
 // recoverSegment reads a segment of an earlier life and cuts off what was not written to its end.
 func recoverSegment(path string) (*segment, error) {
-	period, _, err := parseSegmentName(path)
+	period, number, err := parseSegmentName(path)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func recoverSegment(path string) (*segment, error) {
 	lines := bufio.NewReaderSize(f, writeSize)
 	header, err := lines.ReadString('\n')
 	if errors.Is(err, io.EOF) {
-		return &segment{path: path}, nil // it died before there was a line
+		return &segment{path: path, number: number}, nil // it died before there was a line
 	}
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func recoverSegment(path string) (*segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool %s: %w", path, err)
 	}
-	s := &segment{path: path, period: period, format: format, size: int64(len(header))}
+	s := &segment{path: path, number: number, period: period, format: format, size: int64(len(header))}
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil && !errors.Is(err, io.EOF) {

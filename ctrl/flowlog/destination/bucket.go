@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"path"
 	"time"
 
@@ -21,8 +22,8 @@ type store interface {
 // bucket is S3: an object for each batch.
 type bucket struct{ store store }
 
-// Deliver implements delivery.Destination. The object's name has a digest of its records in it, so a batch that comes again replaces
-// itself.
+// Deliver implements delivery.Destination. The object's name has a digest of the batch in it, so a batch that comes again replaces itself.
+// The batch's number is part of it: two batches may have the same records, if their format says little.
 func (b *bucket) Deliver(ctx context.Context, batch *delivery.Batch) error {
 	d := batch.Subscription.Destination
 	var body bytes.Buffer
@@ -31,6 +32,7 @@ func (b *bucket) Deliver(ctx context.Context, batch *delivery.Batch) error {
 		return err
 	}
 	digest := sha256.New()
+	fmt.Fprintln(digest, batch.Number)
 	for e, err := range batch.Entries {
 		if err != nil {
 			return err

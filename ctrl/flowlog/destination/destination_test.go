@@ -42,7 +42,8 @@ func TestKeys(t *testing.T) {
 
 const key = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2018/06/20/123456789012_vpcflowlogs_us-east-1_fl-1234abcd_20180620T1620Z_*.log.gz"
 
-// A bucket and a folder get the same file under the same key. The same batch is the same file, other records are another.
+// A bucket and a folder get the same file under the same key. A batch that comes again is the
+// same file, another batch is another, even of equal records.
 func TestS3(t *testing.T) {
 	twin, endpoint := serveBucket(t)
 	dir := t.TempDir()
@@ -61,8 +62,12 @@ func TestS3(t *testing.T) {
 	want := map[string]string{"logs/p/" + key: "srcport bytes\n443 60\n80 -\n"}
 	wants(t, got, want)
 	wants(t, files(t, dir), want)
-	if err := deliver(t, destination.Places{Dir: dir}, batch(s, "eni-1 443 61")); err != nil || len(files(t, dir)) != 2 {
-		t.Errorf("other records: %v, %v", err, files(t, dir))
+	another := batch(s, "eni-1 443 60", "eni-2 80 -")
+	another.Number = 1
+	for n, b := range []*delivery.Batch{batch(s, "eni-1 443 61"), another} {
+		if err := deliver(t, destination.Places{Dir: dir}, b); err != nil || len(files(t, dir)) != 2+n {
+			t.Errorf("another batch: %v, %v", err, files(t, dir))
+		}
 	}
 	s.Destination.Parquet = true
 	if err := deliver(t, destination.Places{S3: endpoint}, batch(s, "eni-1 443 61")); err != nil {

@@ -78,13 +78,14 @@ func textRows(r io.Reader, format flowlog.Format) iter.Seq2[flowlog.Row, error] 
 
 func parquetRows(file io.ReaderAt, size int64) iter.Seq2[flowlog.Row, error] {
 	return func(yield func(flowlog.Row, error) bool) {
-		f, err := parquet.OpenFile(file, size)
-		if err != nil {
-			failed(err)(yield)
-			return
-		}
-		format, err := formatOf(f.Schema())
-		if err != nil {
+		var f *parquet.File
+		var format flowlog.Format
+		if err := guarded(func() (err error) {
+			if f, err = parquet.OpenFile(file, size); err == nil {
+				format, err = formatOf(f.Schema())
+			}
+			return err
+		}); err != nil {
 			failed(err)(yield)
 			return
 		}
@@ -94,6 +95,16 @@ func parquetRows(file io.ReaderAt, size int64) iter.Seq2[flowlog.Row, error] {
 			}
 		}
 	}
+}
+
+// guarded calls the library, which panics about some damaged files.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("damaged Parquet: %v", why)
+		}
+	}()
+	return f()
 }
 
 func formatOf(s *parquet.Schema) (flowlog.Format, error) {
@@ -110,7 +121,11 @@ func groupRowsOf(group parquet.RowGroup, format flowlog.Format, yield func(flowl
 	defer rows.Close()
 	batch := make([]parquet.Row, batchRows)
 	for {
-		n, err := rows.ReadRows(batch)
+		var n int
+		err := guarded(func() (err error) {
+			n, err = rows.ReadRows(batch)
+			return err
+		})
 		for _, r := range batch[:n] {
 			row, err := format.RowOf(texts(r))
 			if !yield(row, err) || err != nil {
