@@ -218,10 +218,12 @@ func (f *flowLogs) windowEnd(name string, at time.Time) (time.Time, bool) {
 func (f *flowLogs) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.publisher == nil {
+	publisher := f.publisher
+	if publisher == nil {
 		return nil
 	}
 	now := monotonic()
 	f.countLocked(now)
-	return f.publisher.Finish(context.Background(), f.lab.clock.At(now))
+	f.publisher, f.logs = nil, nil // the counters go with the lab
+	return publisher.Finish(context.Background(), f.lab.clock.At(now))
 }
