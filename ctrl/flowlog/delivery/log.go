@@ -82,6 +82,7 @@ type State struct {
 	Detail   string    // what happened, in the destination's words or the spool's
 	Failures int       // in a row
 	Next     time.Time // lab time of the next attempt after a failure
+	Due      time.Time // lab time from which the first of what waits may be delivered; zero if nothing waits, or it is late
 
 	Delivered Counts // by this process
 	Waiting   Counts // in the spool
@@ -358,6 +359,16 @@ func (l *Log) State() State {
 	s := l.state
 	if l.fault != nil && s.Cause == "" {
 		s.Cause, s.Detail = UnknownError, "spool: "+l.fault.Error()
+	}
+	due := int64(math.MaxInt64)
+	if len(l.waiting) > 0 {
+		due = l.waiting[0].due
+	}
+	for _, open := range l.open {
+		due = min(due, open.due)
+	}
+	if due != math.MinInt64 && due != math.MaxInt64 {
+		s.Due = time.Unix(due, 0).UTC()
 	}
 	return s
 }
