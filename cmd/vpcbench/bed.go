@@ -22,13 +22,14 @@ const (
 	vpclab    = "vpclab"
 	vpclabOff = "vpclab-off"
 	vpclabNAT = "vpclab-nat"
+	vpclabLog = "vpclab-log" // the same as vpclab, with a flow log
 	// Of the peering connections, one is between regions and encrypted, and one within a region and neither encrypted nor shaped.
 	vpclabPeering = "vpclab-peering"
 	vpclabJoined  = "vpclab-joined"
 	wireGuard     = "wireguard"
 )
 
-var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabPeering, vpclabJoined, kernel, wireGuard, veth}
+var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabLog, vpclabPeering, vpclabJoined, kernel, wireGuard, veth}
 
 // openBeds builds beds by name. Its labs are called lab and the bed's suffix.
 func openBeds(lab string) opener {

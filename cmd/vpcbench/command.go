@@ -97,7 +97,7 @@ func command(open opener) *cobra.Command {
 	f.StringVar(&o.json, "json", "",
 		"write the report, with every single run, to this file; - for standard output, with the table on standard error")
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
-	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-peering/wireguard", "vpclab-joined/veth"},
+	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-log/vpclab", "vpclab-peering/wireguard", "vpclab-joined/veth"},
 		"beds to compare, as subject/base")
 	f.Lookup("compare").DefValue = "those of the targets, and vpclab/kernel"
 	return cmd
@@ -112,6 +112,7 @@ A bed is a network with a client and a server:
   vpclab          two subnets of a VPC in a running lab; eBPF forwards
   vpclab-off      the same with --offload=off; the engine forwards every packet
   vpclab-nat      a NAT gateway between the subnets; eBPF forwards
+  vpclab-log      the same as vpclab, with a flow log of everything
   vpclab-peering  two VPCs in two regions, peered over an encrypted link; the engine and WireGuard forward
   vpclab-joined   two VPCs of a region, peered without encryption; eBPF forwards
   kernel          a router namespace between them: kernel forwarding, with an nftables filter if nft is installed

@@ -31,8 +31,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--quick --pairs 9", "--quick: chooses the pairs and seconds itself; leave out --pairs and --seconds"},
 		{"--only tpc", "--only tpc: no such load; loads are tcp, rr, crr, pps"},
 		{"--only=", "--only: names no load; loads are tcp, rr, crr, pps"},
-		{"--compare vpclab", "--compare vpclab: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-peering, vpclab-joined, kernel, wireguard, veth"},
-		{"--compare vpclab/bridge", "--compare vpclab/bridge: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-peering, vpclab-joined, kernel, wireguard, veth"},
+		{"--compare vpclab", "--compare vpclab: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-log, vpclab-peering, vpclab-joined, kernel, wireguard, veth"},
+		{"--compare vpclab/bridge", "--compare vpclab/bridge: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-log, vpclab-peering, vpclab-joined, kernel, wireguard, veth"},
 		{"--compare=", "--compare: names no beds, as vpclab/veth"},
 		{"--json /nowhere/report.json", "--json: open /nowhere/report.json: no such file or directory"},
 	} {

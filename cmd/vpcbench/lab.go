@@ -28,6 +28,12 @@ vpcs:
       server: {subnet: server, ip: 10.0.2.10, sg: [server]}
 `
 
+// logFile is labFile with a flow log of everything.
+const logFile = labFile + `
+flow_logs:
+  all: {resource: vpc.bench, traffic: all, interval: 60s, destination: "s3://bench"}
+`
+
 // natFile has a private NAT gateway between client and server: what the server sees is the gateway's address and ports.
 const natFile = `
 name: %s
@@ -73,6 +79,7 @@ var labs = map[string]struct {
 }{
 	vpclab:    {labFile, "", "two subnets of a VPC, offload on: eBPF forwards all but a connection's first packets", true},
 	vpclabOff: {labFile, "-off", "two subnets of a VPC, offload off: the engine forwards every packet in userspace", false},
+	vpclabLog: {logFile, "-log", "two subnets of a VPC, offload on, and a flow log of everything", true},
 	vpclabNAT: {natFile, "-nat", "two subnets of a VPC with a NAT gateway between them, offload on", true},
 	vpclabPeering: {fmt.Sprintf(peeringFile, "eu-west-1", "wireguard"), "-peering",
 		"two VPCs in two regions, peered over an encrypted link, offload on", true},

@@ -31,6 +31,8 @@ var targets = []target{
 	{"tcp", versus{vpclabNAT, veth}, 0.85},
 	{"rr", versus{vpclabNAT, veth}, 0.85},
 	{"pps", versus{vpclabNAT, veth}, 0.85},
+	{"tcp", versus{vpclabLog, vpclab}, 0.97},
+	{"crr", versus{vpclabLog, vpclab}, 0.97},
 	{"tcp", versus{vpclabPeering, wireGuard}, 0.85},
 	{"tcp", versus{vpclabJoined, veth}, 0.9},
 }

@@ -112,7 +112,9 @@ func TestIdleRecordsOfAllFields(t *testing.T) {
 
 // FuzzFormat reads anything. A mistake has its place in the text; what is right reads the same when it is read again.
 func FuzzFormat(f *testing.F) {
-	for _, seed := range []string{defaultText, "", "${srcaddr} ${srcadr}", "${srcaddr} ${srcaddr}", "${version}${start}", "srcaddr", "${é}", "${a\x00}"} {
+	for _, seed := range []string{
+		defaultText, "", "${srcaddr} ${srcadr}", "${srcaddr} ${srcaddr}", "${version}${start}", "srcaddr", "${é}", "${a\x00}",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -2,6 +2,8 @@ package flowlog
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,6 +21,15 @@ var trafficWords = [...]string{"ALL", "ACCEPT", "REJECT"}
 
 // String returns AWS's word.
 func (t Traffic) String() string { return trafficWords[t] }
+
+// ParseTraffic finds a traffic type by AWS's word, in any case.
+func ParseTraffic(word string) (Traffic, error) {
+	i := slices.Index(trafficWords[:], strings.ToUpper(word))
+	if i < 0 {
+		return 0, fmt.Errorf("traffic %s: it is ALL, ACCEPT or REJECT", quoted(word))
+	}
+	return Traffic(i), nil
+}
 
 // wants reports whether records of an action are delivered.
 func (t Traffic) wants(accept bool) bool { return t == All || accept == (t == Accept) }

@@ -33,8 +33,8 @@ type flowLogs struct {
 	recent     recent
 }
 
-// keptOnly bounds what waits for delivery on the memory file system where labs have their state.
-const keptOnly = 64 << 20
+// inMemory bounds, in bytes, what waits for delivery on the memory file system where labs have their state.
+const inMemory = 64 << 20
 
 func (f *flowLogs) activeLocked() bool { return len(f.logs) > 0 }
 
@@ -47,6 +47,15 @@ func (f *flowLogs) places() (destination.Places, string) {
 	return destination.Places{Dir: out}, filepath.Join(out, ".spool-"+f.lab.name)
 }
 
+// limits are those of a flow log's delivery, which takes as long as in AWS.
+func (f *flowLogs) limits(k flowlog.DestinationKind) delivery.Limits {
+	limits := delivery.Limits{Delay: delivery.UsualDelay(k)}
+	if f.lab.options.Out == "" {
+		limits.Spool = inMemory
+	}
+	return limits
+}
+
 // update makes the publisher know a plan's interfaces and subscriptions, and the engine sample if there are any.
 func (f *flowLogs) update(plan *compile.Plan) error {
 	f.mu.Lock()
@@ -55,11 +64,7 @@ func (f *flowLogs) update(plan *compile.Plan) error {
 	at := f.lab.clock.At(now)
 	if f.publisher == nil {
 		_, spool := f.places()
-		limits := delivery.Limits{}
-		if f.lab.options.Out == "" {
-			limits.Spool = keptOnly
-		}
-		f.publisher = delivery.NewPublisher(flowlog.Options{Start: f.lab.clock.start, Services: plan.Services}, spool, limits)
+		f.publisher = delivery.NewPublisher(flowlog.Options{Start: f.lab.clock.start, Services: plan.Services}, spool)
 	}
 	f.countLocked(now)
 	for index, i := range plan.Interfaces {
@@ -93,7 +98,7 @@ func (f *flowLogs) subscribeLocked(wanted []compile.FlowLog, at time.Time) error
 		}
 		to, err := places.Of(&l.Subscription)
 		if err == nil {
-			err = f.publisher.Subscribe(&l.Subscription, to, at)
+			err = f.publisher.Subscribe(&l.Subscription, to, f.limits(l.Destination.Kind), at)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("flow log %s: %w", l.Name, err))
@@ -218,10 +223,12 @@ func (f *flowLogs) windowEnd(name string, at time.Time) (time.Time, bool) {
 func (f *flowLogs) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.publisher == nil {
+	publisher := f.publisher
+	if publisher == nil {
 		return nil
 	}
 	now := monotonic()
 	f.countLocked(now)
-	return f.publisher.Finish(context.Background(), f.lab.clock.At(now))
+	f.publisher, f.logs = nil, nil // the counters go with the lab
+	return publisher.Finish(context.Background(), f.lab.clock.At(now))
 }

@@ -157,7 +157,7 @@ var outsiders = []outsider{
 	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},
 	{"golang.org/x/text", []string{"cmd"}, nil, "the width of text matters on terminals only"},
 	{"github.com/rogpeppe/go-internal", nil, []string{"cmd"}, "scripts test the command line"},
-	{"golang.org/x/sys", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "dataplane/netdev", "ebpf/fastpath"},
+	{"golang.org/x/sys", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/destination", "ctrl/hostnet", "ctrl/lab", "dataplane/netdev", "ebpf/fastpath"},
 		[]string{""}, "model, compiler, walk and engine make no system calls"},
 
 	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules"},

@@ -71,6 +71,7 @@ type Log struct {
 	fault   error                         // of the spool, when last written
 	faces   map[string]*flowlog.Interface // by stream
 	missed  map[string]span               // of streams, for which there was no room
+	retired bool                          // its spool has another owner
 }
 
 // span is from the first to the last Unix second of something.
@@ -328,7 +329,7 @@ func (l *Log) next(now time.Time, until int64) *segment {
 			l.seal(s)
 		}
 	}
-	if len(l.waiting) == 0 || l.waiting[0].due > until || now.Before(l.state.Next) {
+	if l.retired || len(l.waiting) == 0 || l.waiting[0].due > until || now.Before(l.state.Next) {
 		return nil
 	}
 	return l.waiting[0]
@@ -411,4 +412,14 @@ func (l *Log) Close() error {
 		return fmt.Errorf("flow log %s: spool: %w", l.subscription.ID, l.fault)
 	}
 	return nil
+}
+
+// retire leaves the spool to somebody else, as soon as no delivery is under way.
+func (l *Log) retire() {
+	l.delivering.Lock()
+	defer l.delivering.Unlock()
+	_ = l.Close() // whoever opens the spool sees what is wrong with it
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retired = true
 }

@@ -39,6 +39,21 @@ func TestFilesOfFiveMinutes(t *testing.T) {
 	wantsState(t, l.State(), "SUCCESS", countsOf(1, 2, 3, 4, 5, 6, 99, 100), Counts{}, Counts{})
 }
 
+// What AWS says to expect: about 5 minutes to CloudWatch Logs, about 10 to S3.
+func TestUsualDelay(t *testing.T) {
+	for kind, want := range map[flowlog.DestinationKind]string{flowlog.S3: "10m0s", flowlog.CloudWatch: "6m0s", flowlog.File: "1m0s"} {
+		w := newTwin()
+		l := open(t, t.TempDir(), subscription(t, kind), w, Limits{Delay: UsualDelay(kind)})
+		l.Write(record(1, 1), unix(60))
+		for now := int64(60); len(w.order) == 0 && now < 1200; now += 60 {
+			_ = l.Deliver(background, unix(now))
+			if took := (time.Duration(now) * time.Second).String(); len(w.order) > 0 && took != want {
+				t.Errorf("%v took %s, want %s", kind, took, want)
+			}
+		}
+	}
+}
+
 // Elsewhere a batch is what a window had.
 func TestBatchesOfWindows(t *testing.T) {
 	w := newTwin()

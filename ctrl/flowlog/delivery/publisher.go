@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,8 +16,7 @@ import (
 //
 // Whoever owns the counters calls Add with what they say, Tick when windows may be over, and Deliver from wherever it may take long.
 type Publisher struct {
-	dir    string
-	limits Limits
+	dir string
 
 	ticking sync.Mutex // held while windows are written, in their order
 
@@ -33,18 +33,24 @@ type publication struct {
 }
 
 // NewPublisher makes a publisher that keeps its spools below a folder.
-func NewPublisher(o flowlog.Options, dir string, limits Limits) *Publisher {
-	return &Publisher{dir: dir, limits: limits, aggregator: flowlog.NewAggregator(o)}
+func NewPublisher(o flowlog.Options, dir string) *Publisher {
+	return &Publisher{dir: dir, aggregator: flowlog.NewAggregator(o)}
 }
 
-// Subscribe begins a subscription at a lab time. The error may be a *flowlog.ExistsError.
-func (p *Publisher) Subscribe(s *flowlog.Subscription, d Destination, now time.Time) error {
+// Subscribe begins a subscription at a lab time. The error may be a *flowlog.ExistsError. What waits of one that ended and had the same ID
+// is its own from now on; a delivery of it that is under way is waited for.
+func (p *Publisher) Subscribe(s *flowlog.Subscription, d Destination, limits Limits, now time.Time) error {
+	p.ticking.Lock()
+	defer p.ticking.Unlock()
+	if l := p.Log(s.ID); l != nil && p.forget(l) {
+		l.retire()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.aggregator.Subscribe(s, now); err != nil {
 		return err
 	}
-	l, err := Open(filepath.Join(p.dir, s.ID), s, d, p.limits)
+	l, err := Open(filepath.Join(p.dir, s.ID), s, d, limits)
 	if err != nil {
 		p.aggregator.Unsubscribe(s.ID)
 		return err
@@ -61,6 +67,15 @@ func (p *Publisher) Unsubscribe(id string) {
 	for _, l := range p.logs {
 		l.ended = l.ended || l.subscription.ID == id
 	}
+}
+
+// forget takes a log out that has ended; false if it has not.
+func (p *Publisher) forget(l *Log) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := len(p.logs)
+	p.logs = slices.DeleteFunc(p.logs, func(o *publication) bool { return o.Log == l && o.ended })
+	return len(p.logs) < before
 }
 
 // SetInterface is Aggregator.SetInterface.
@@ -146,7 +161,13 @@ func (p *Publisher) each(f func(*Log) error) error {
 	all.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.logs = slices.DeleteFunc(p.logs, func(l *publication) bool { return l.ended && l.State().Waiting.Records == 0 })
+	p.logs = slices.DeleteFunc(p.logs, func(l *publication) bool {
+		done := l.ended && l.State().Waiting.Records == 0
+		if done {
+			_ = os.Remove(l.dir) // refused if somebody put something there
+		}
+		return done
+	})
 	return errors.Join(errs...)
 }
 

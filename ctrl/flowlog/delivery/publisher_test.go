@@ -20,7 +20,7 @@ import (
 func newPublisher(t *testing.T, o flowlog.Options) *Publisher {
 	t.Helper()
 	o.Start = unix(0)
-	p := NewPublisher(o, t.TempDir(), Limits{})
+	p := NewPublisher(o, t.TempDir())
 	p.SetInterface(1, *eni, unix(0))
 	return p
 }
@@ -35,16 +35,16 @@ func TestPublisher(t *testing.T) {
 	p := newPublisher(t, flowlog.Options{})
 	all, rejects := newTwin(), newTwin()
 	s := subscription(t, flowlog.File)
-	if err := p.Subscribe(s, all, unix(0)); err != nil {
+	if err := p.Subscribe(s, all, Limits{}, unix(0)); err != nil {
 		t.Fatal(err)
 	}
 	other := *s
 	other.ID = "fl-2"
-	if err := p.Subscribe(&other, rejects, unix(0)); !errors.As(err, new(*flowlog.ExistsError)) {
+	if err := p.Subscribe(&other, rejects, Limits{}, unix(0)); !errors.As(err, new(*flowlog.ExistsError)) {
 		t.Errorf("a duplicate: %v", err)
 	}
 	other.Traffic = flowlog.Reject
-	if err := p.Subscribe(&other, rejects, unix(0)); err != nil {
+	if err := p.Subscribe(&other, rejects, Limits{}, unix(0)); err != nil {
 		t.Fatal(err)
 	}
 	p.Add(saw(1, true, 10), saw(2, false, 20))
@@ -78,10 +78,43 @@ func TestPublisher(t *testing.T) {
 	}
 }
 
+// A log that is made again under its ID, in another format, delivers first what the one before it left.
+func TestLogIsMadeAgain(t *testing.T) {
+	p := newPublisher(t, flowlog.Options{})
+	w := newTwin()
+	w.answer = func(int) (bool, error) { return false, errDown }
+	s := subscription(t, flowlog.File)
+	if err := p.Subscribe(s, w, Limits{}, unix(0)); err != nil {
+		t.Fatal(err)
+	}
+	p.Add(saw(1, true, 10))
+	p.Tick(unix(60))
+	_ = p.Deliver(background, unix(60))
+	again := *s
+	again.Format = flowlog.FormatOf(flowlog.SrcPort)
+	if err := p.Subscribe(&again, w, Limits{}, unix(60)); !errors.As(err, new(*flowlog.ExistsError)) {
+		t.Errorf("before the first one ended: %v", err)
+	}
+	p.Unsubscribe("fl-1")
+	if err := p.Subscribe(&again, w, Limits{}, unix(60)); err != nil {
+		t.Fatal(err)
+	}
+	p.Add(saw(2, true, 70))
+	p.Tick(unix(120))
+	w.answer = nil
+	if err := p.Deliver(background, unix(120)); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, w.files(), "60: 1 10 OK", "120: 2")
+	p.Unsubscribe("fl-1")
+	_ = p.Deliver(background, unix(120))
+	wants(t, segments(t, p.dir))
+}
+
 func TestPublisherSaysWhatItSkipped(t *testing.T) {
 	p := newPublisher(t, flowlog.Options{Flows: 1})
 	w := newTwin()
-	if err := p.Subscribe(subscription(t, flowlog.File), w, unix(0)); err != nil {
+	if err := p.Subscribe(subscription(t, flowlog.File), w, Limits{}, unix(0)); err != nil {
 		t.Fatal(err)
 	}
 	p.Add(saw(1, true, 10), saw(2, true, 20), saw(1, true, 30))
@@ -102,7 +135,8 @@ func TestPublisherSaysWhatItSkipped(t *testing.T) {
 func TestPublisherWithoutSpool(t *testing.T) {
 	p := newPublisher(t, flowlog.Options{})
 	tear(t, p.dir, "fl-1", "a file where a folder should be")
-	if err := p.Subscribe(subscription(t, flowlog.File), newTwin(), unix(0)); err == nil || !strings.Contains(err.Error(), filepath.Join(p.dir, "fl-1")) {
+	err := p.Subscribe(subscription(t, flowlog.File), newTwin(), Limits{}, unix(0))
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(p.dir, "fl-1")) {
 		t.Errorf("error %v", err)
 	}
 	if p.Log("fl-1") != nil {
@@ -121,7 +155,7 @@ func TestPublisherIsSafe(t *testing.T) {
 		return true, nil
 	}
 	s := subscription(t, flowlog.S3)
-	if err := p.Subscribe(s, w, unix(0)); err != nil {
+	if err := p.Subscribe(s, w, Limits{}, unix(0)); err != nil {
 		t.Fatal(err)
 	}
 	const seconds, each = 900, 20
@@ -169,11 +203,11 @@ func TestPublisherIsSafe(t *testing.T) {
 // A million flows, from samples to a destination in memory.
 func BenchmarkMillionFlows(b *testing.B) {
 	for b.Loop() {
-		p := NewPublisher(flowlog.Options{Start: unix(0)}, b.TempDir(), Limits{})
+		p := NewPublisher(flowlog.Options{Start: unix(0)}, b.TempDir())
 		p.SetInterface(1, *eni, unix(0))
 		s := &flowlog.Subscription{ID: "fl-1", Resource: "vpc-1", Interval: time.Minute}
 		var delivered Counts
-		if err := p.Subscribe(s, tally{&delivered}, unix(0)); err != nil {
+		if err := p.Subscribe(s, tally{&delivered}, Limits{}, unix(0)); err != nil {
 			b.Fatal(err)
 		}
 		for i := range 1_000_000 {

@@ -28,7 +28,7 @@ func TestSumsAreExactAtEveryDestination(t *testing.T) {
 	_, s3 := serveBucket(t)
 	twin, logs := serveGroups(t)
 	start := time.Date(2026, 10, 5, 11, 58, 30, 0, time.UTC) // windows of the lab are not those of files
-	p := delivery.NewPublisher(flowlog.Options{Start: start}, filepath.Join(dir, "spool"), delivery.Limits{Delay: time.Minute, File: 4000})
+	p := delivery.NewPublisher(flowlog.Options{Start: start}, filepath.Join(dir, "spool"))
 	for i := range uint32(3) {
 		p.SetInterface(i, flowlog.Interface{ID: fmt.Sprint("eni-", i), Account: "123456789012", VPC: "vpc-1",
 			Primary: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}, start)
@@ -59,7 +59,7 @@ func TestSumsAreExactAtEveryDestination(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Subscribe(s, d, start); err != nil {
+		if err := p.Subscribe(s, d, delivery.Limits{Delay: time.Minute, File: 4000}, start); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +129,8 @@ func (s sums) read(t *testing.T, path string, b []byte, f flowlog.Format) {
 		}
 		value := func(f flowlog.Field) string { v, _ := row.Value(f); return v }
 		end, _ := strconv.ParseInt(value(flowlog.End), 10, 64)
-		if minutes := time.Unix(end-end%300, 0).UTC().Format("_20060102T1504Z_"); strings.Contains(path, "vpcflowlogs") && !strings.Contains(path, minutes) {
+		minutes := time.Unix(end-end%300, 0).UTC().Format("_20060102T1504Z_")
+		if strings.Contains(path, "vpcflowlogs") && !strings.Contains(path, minutes) {
 			t.Errorf("%s has a record of %s", path, minutes)
 		}
 		if value(flowlog.LogStatus) != "OK" {

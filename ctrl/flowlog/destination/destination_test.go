@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -104,13 +106,16 @@ func TestCauses(t *testing.T) {
 		wantsCause(t, err, row.want, row.code)
 	}
 	for code, want := range map[string]delivery.Cause{
-		"AccessDeniedException": delivery.AccessError, "ThrottlingException": delivery.RateLimited, "ServiceUnavailableException": delivery.UnknownError,
+		"AccessDeniedException": delivery.AccessError, "ThrottlingException": delivery.RateLimited,
+		"ServiceUnavailableException": delivery.UnknownError,
 	} {
 		group.refuse = func(w http.ResponseWriter, _ string) bool { logsError(w, code); return true }
 		wantsCause(t, deliver(t, destination.Places{Logs: logs}, batch(subscription(t, "cloudwatch:/vpc"), "eni-1 443 60")), want, code)
 	}
-	wantsCause(t, deliver(t, destination.Places{S3: down}, batch(subscription(t, "s3://logs"), "eni-1 443 60")), delivery.UnknownError, "connection refused")
-	wantsCause(t, deliver(t, destination.Places{Logs: down}, batch(subscription(t, "cloudwatch:/x"), "eni-1 443 60")), delivery.UnknownError, "connection refused")
+	for _, to := range []string{"s3://logs", "cloudwatch:/x"} {
+		err := deliver(t, destination.Places{S3: down, Logs: down}, batch(subscription(t, to), "eni-1 443 60"))
+		wantsCause(t, err, delivery.UnknownError, "connection refused")
+	}
 }
 
 func wantsCause(t *testing.T, err error, want delivery.Cause, text string) {
@@ -143,6 +148,29 @@ func TestCloudWatch(t *testing.T) {
 		t.Errorf("streams are\n%s\nwant\n%s", got, want)
 	}
 	wants(t, files(t, dir), map[string]string{"vpc/web/eni-1-reject": "443 60\n444 61\n445 62\n", "vpc/web/eni-2-reject": "80 -\n"})
+}
+
+// Flow logs that share a group share its streams, and deliver side by side.
+func TestStreamsAreShared(t *testing.T) {
+	dir := t.TempDir()
+	s := subscription(t, "cloudwatch:/vpc")
+	var all sync.WaitGroup
+	var want []string
+	for i := range 8 {
+		line := fmt.Sprint(i, strings.Repeat(" 6", 50_000))
+		want = append(want, line)
+		all.Go(func() {
+			if err := deliver(t, destination.Places{Dir: dir}, batch(s, "eni-1 "+line)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	got := strings.Split(strings.TrimSuffix(files(t, dir)["vpc/eni-1-all"], "\n"), "\n")
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d lines, some of them torn or lost", len(got))
+	}
 }
 
 // PutLogEvents takes 10,000 events and 1 MiB at once.
@@ -242,7 +270,8 @@ func TestFolderInTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, to := range []string{"s3://logs", "cloudwatch:logs/x", "file:logs/x"} {
-		if err := deliver(t, destination.Places{Dir: dir}, batch(subscription(t, to), "eni-1 443 60")); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		err := deliver(t, destination.Places{Dir: dir}, batch(subscription(t, to), "eni-1 443 60"))
+		if err == nil || !strings.Contains(err.Error(), "not a directory") {
 			t.Errorf("%s: %v", to, err)
 		}
 	}

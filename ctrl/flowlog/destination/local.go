@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/flowlog"
 	"github.com/vpclab/vpclab/ctrl/flowlog/delivery"
@@ -128,7 +131,14 @@ func appendTo(f *os.File, header string, lines []byte) error {
 		_, err := f.Write(lines)
 		return err
 	}
-	size := info.Size()
+	// Logs of one group share its streams: whoever looks at the end of the file must not see half of what another writes. Closing unlocks.
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	if size > 0 {
 		if size, err = wholeLines(f, header, size); err != nil {
 			return err
