@@ -163,3 +163,7 @@ func Read(dir, lab string) (*Catalog, error) {
 	}
 	return c, nil
 }
+
+// FollowersPath is a file in a lab's folder on which those who follow its flow logs hold a shared lock (flock) until they have read the
+// last of them: a lab whose records go with it waits for them, but not for long.
+func FollowersPath(dir string) string { return filepath.Join(dir, "followers") }

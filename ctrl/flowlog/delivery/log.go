@@ -40,6 +40,17 @@ func UsualDelay(k flowlog.DestinationKind) time.Duration {
 	return 5 * time.Minute
 }
 
+// DueOf is when what comes last in a window that ends at some lab time is delivered.
+func DueOf(k flowlog.DestinationKind, end time.Time, delay time.Duration) time.Time {
+	if k == flowlog.S3 {
+		end = time.Unix(filePeriodOf(end.Unix()-1)+filePeriod, 0)
+	}
+	return end.Add(delay)
+}
+
+// filePeriodOf is the begin of the five minutes in which a Unix second lies.
+func filePeriodOf(second int64) int64 { return second - (second%filePeriod+filePeriod)%filePeriod }
+
 func (l Limits) orDefault(k flowlog.DestinationKind) Limits {
 	l.Spool = cmp.Or(l.Spool, 1<<30)
 	if k == flowlog.S3 {
@@ -196,7 +207,7 @@ func (l *Log) write(r *flowlog.Record, closed int64) {
 func (l *Log) segment(r *flowlog.Record, closed, bytes int64) (*segment, error) {
 	period, due := closed, closed
 	if l.subscription.Destination.Kind == flowlog.S3 {
-		period = r.End - (r.End%filePeriod+filePeriod)%filePeriod
+		period = filePeriodOf(r.End)
 		due = max(closed, period+filePeriod)
 	}
 	delay := int64(l.limits.Delay / time.Second)
