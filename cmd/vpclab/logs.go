@@ -76,7 +76,7 @@ func logsCommand(m machine, c *console) *cobra.Command {
 		}),
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&o.follow, "follow", "f", false, "show new records too, until Ctrl-C or the lab's end")
+	f.BoolVarP(&o.follow, "follow", "f", false, "show new ones too, until Ctrl-C or the lab's end")
 	f.Var(&o.format, "format", "how records are shown")
 	f.StringVar(&o.lab, "lab", "", "`LAB` that has the flow log, if several have")
 	f.StringVar(&o.dir, "dir", "", "read `DIR`, which a run was given by --out")

@@ -102,7 +102,7 @@ func runCommand(m machine, c *console) *cobra.Command {
 	f.BoolVar(&o.json, "json", false, "print one JSON document a file instead of text")
 	f.StringVar(&o.junit, "junit", "", "also write the results to `FILE` as JUnit XML")
 	f.StringArrayVar(&o.only, "only", nil, "run only the check `NAME` (repeatable)")
-	f.StringVar(&o.out, "out", "", "folder for delivered flow logs; without it they go with the lab")
+	f.StringVar(&o.out, "out", "", "deliver flow logs to `DIR`, else they go with the lab")
 	f.Var(&o.offload, "offload", "forward known flows in eBPF")
 	return cmd
 }

@@ -92,7 +92,7 @@ func (m *twin) Stop(_ context.Context, l hostnet.Leftover) error {
 	return nil
 }
 
-func (m *twin) Folder(lab string) string { return filepath.Join(m.dir, lab) }
+func (m *twin) Folder(string) string { return m.dir }
 
 func (m *twin) Examine(context.Context) []doctor.Finding { return m.findings }
 

@@ -103,10 +103,11 @@ func (f *flowLogs) subscribeLocked(wanted []compile.FlowLog, at time.Time) error
 			f.logs[l.ID] = have
 			continue
 		}
-		if l.Destination.Kind == flowlog.File && !filepath.IsAbs(l.Destination.Path) {
-			l.Destination.Path = filepath.Join(f.lab.guests.dir, l.Destination.Path)
+		err := f.locate(&l.Destination)
+		var to delivery.Destination
+		if err == nil {
+			to, err = places.Of(&l.Subscription)
 		}
-		to, err := places.Of(&l.Subscription)
 		if err == nil {
 			err = f.publisher.Subscribe(&l.Subscription, to, f.limits(l.Destination.Kind), at)
 		}
@@ -122,6 +123,14 @@ func (f *flowLogs) subscribeLocked(wanted []compile.FlowLog, at time.Time) error
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// locate makes the path of a file absolute. It is relative to the scenario file, wherever that is.
+func (f *flowLogs) locate(d *flowlog.Destination) (err error) {
+	if d.Kind == flowlog.File && !filepath.IsAbs(d.Path) {
+		d.Path, err = filepath.Abs(filepath.Join(f.lab.guests.dir, d.Path))
+	}
+	return err
 }
 
 // expectLocked notes when the window ends in which a lab time lies. All windows are whole minutes from the lab's start.

@@ -48,13 +48,6 @@ func (f *flowLogs) registerLocked() error {
 		e.Ended = !there
 	}
 	for id, l := range f.logs {
-		if l.Destination.Kind == flowlog.File { // people read it from wherever they are
-			path, err := filepath.Abs(l.Destination.Path)
-			if err != nil {
-				return err
-			}
-			l.Destination.Path = path
-		}
 		now := listed{Log: catalog.LogOf(l.Name, &l.Subscription), to: l.Destination.Kind, delivery: f.publisher.Log(id)}
 		if i := slices.IndexFunc(r.entries, func(e *listed) bool { return e.ID == id }); i >= 0 {
 			*r.entries[i] = now
@@ -120,7 +113,7 @@ func (f *flowLogs) catalog(over bool) (*catalog.Catalog, bool) {
 	now := f.lab.Now()
 	c := &catalog.Catalog{
 		Lab: f.lab.name, Dir: dir, Rate: f.lab.clock.rate, Now: now.UTC(), Written: time.Now().UTC(), Over: over,
-		Skipped: f.publisher.Skipped(), Logs: []catalog.Log{},
+		Skipped: catalog.Skipped(f.publisher.Skipped()), Logs: []catalog.Log{},
 	}
 	f.register.mu.Lock()
 	defer f.register.mu.Unlock()

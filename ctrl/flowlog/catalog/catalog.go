@@ -15,14 +15,21 @@ import (
 
 // Catalog is all of a lab's flow logs at some time.
 type Catalog struct {
-	Lab     string          `json:"lab"`
-	Dir     string          `json:"dir,omitempty"` // below which buckets and log groups are; empty: where the catalog itself is
-	Rate    float64         `json:"rate"`          // of lab time
-	Now     time.Time       `json:"now"`           // lab time when this was written
-	Written time.Time       `json:"written"`       // real time of that
-	Over    bool            `json:"over"`          // the lab has ended, and delivers no more
-	Skipped flowlog.Skipped `json:"skipped"`       // by the lab's windows, for want of room
-	Logs    []Log           `json:"logs"`
+	Lab     string    `json:"lab"`
+	Dir     string    `json:"dir,omitempty"` // below which buckets and log groups are; empty: where the catalog itself is
+	Rate    float64   `json:"rate"`          // of lab time
+	Now     time.Time `json:"now"`           // lab time when this was written
+	Written time.Time `json:"written"`       // real time of that
+	Over    bool      `json:"over"`          // the lab has ended, and delivers no more
+	Skipped Skipped   `json:"skipped"`       // by the lab's windows, for want of room
+	Logs    []Log     `json:"logs"`
+}
+
+// Skipped counts what was seen and not recorded.
+type Skipped struct {
+	Flows   uint64 `json:"flows"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
 }
 
 // Log is one flow log.
@@ -36,7 +43,7 @@ type Log struct {
 	Destination string    `json:"destination"`
 	Parquet     bool      `json:"parquet,omitempty"`
 	Ended       bool      `json:"ended,omitempty"` // it was removed, or is of an earlier run; its records stay
-	Due         time.Time `json:"due"`             // lab time of the next delivery; zero if none will come by itself
+	Due         time.Time `json:"due,omitzero"`    // lab time of the next delivery; zero if none will come by itself
 	State       State     `json:"state"`
 }
 
@@ -46,7 +53,7 @@ type State struct {
 	Cause     string    `json:"cause,omitempty"`
 	Detail    string    `json:"detail,omitempty"`
 	Failures  int       `json:"failures,omitempty"` // in a row
-	Retry     time.Time `json:"retry"`              // lab time before which it is not tried again after a failure
+	Retry     time.Time `json:"retry,omitzero"`     // lab time before which it is not tried again after a failure
 	Delivered Counts    `json:"delivered"`          // by the lab's process
 	Waiting   Counts    `json:"waiting"`            // in the spool
 	Skipped   Counts    `json:"skipped"`            // for which the spool had no room
