@@ -173,7 +173,7 @@ func TestTellSignal(t *testing.T) {
 }
 
 func TestHelpFitsATerminal(t *testing.T) {
-	for _, name := range []string{"", "run", "validate", "down", "doctor", "schema", "completion", "version"} {
+	for _, name := range []string{"", "run", "validate", "logs", "down", "doctor", "schema", "completion", "version"} {
 		s := invoke(newTwin(t.TempDir()), strings.Fields("help "+name)...)
 		if s.status != statusPassed || !strings.Contains(s.out, "vpclab "+name) {
 			t.Errorf("help %s: status %d, printed\n%s", name, s.status, s.out)

@@ -70,9 +70,7 @@ func encodeReport(r *report) ([]byte, error) {
 		Lab: r.Scenario.Name, Passed: t.passed, Failed: t.failed,
 		UpMS: inMS(r.Up), DownMS: inMS(r.Down), Checks: []checkJSON{},
 	}
-	if r.Err != nil {
-		doc.Error = ending(r)
-	}
+	doc.Error = r.problem()
 	for _, result := range r.Results {
 		doc.Checks = append(doc.Checks, encodeResult(result))
 	}

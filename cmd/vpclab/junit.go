@@ -85,8 +85,7 @@ func suiteOf(r *report) (junitSuite, float64) {
 		suite.Cases = append(suite.Cases, junitCase{Name: left.Name, Class: name, Time: inSeconds(0), Skipped: &struct{}{}})
 		suite.Skipped++
 	}
-	if r.Err != nil {
-		text := ending(r)
+	if text := r.problem(); text != "" {
 		suite.Cases = append(suite.Cases, junitCase{Name: "lab", Class: name, Time: inSeconds(0),
 			Error: &junitProblem{Message: firstLine(text), Type: errorType(r.status()), Text: text}})
 		suite.Errors++

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/check"
@@ -18,6 +19,8 @@ type report struct {
 	Built    bool               // the lab came up
 	NotRun   bool               // the run ended before this file's turn
 	Err      error              // why not all was run, or why the lab could not be removed cleanly
+
+	Undelivered error // what of its flow logs could not be delivered
 }
 
 // tally counts passed and failed checks.
@@ -42,11 +45,31 @@ func (t *tally) add(pass bool) {
 
 // status is the exit status that this file alone would have.
 func (r *report) status() int {
+	if r.Undelivered != nil {
+		return max(r.ran(), statusMachine)
+	}
+	return r.ran()
+}
+
+// ran is the exit status without what became of flow logs.
+func (r *report) ran() int {
 	status := statusOf(r.Err)
 	for _, result := range r.Results {
 		status = max(status, checkStatus(result))
 	}
 	return status
+}
+
+// problem says what went wrong beside checks; "" if nothing did.
+func (r *report) problem() string {
+	var parts []string
+	if r.Err != nil {
+		parts = append(parts, ending(r))
+	}
+	if r.Undelivered != nil {
+		parts = append(parts, printable(r.Undelivered.Error()))
+	}
+	return strings.Join(parts, "\n")
 }
 
 // checkStatus is the exit status that one check alone would have. One that could not be carried out at all did not fail: something of

@@ -25,6 +25,8 @@ type machine interface {
 	Remove(lab string) error
 	// Stop asks the process that runs a lab to remove it and waits until that process has gone.
 	Stop(ctx context.Context, l hostnet.Leftover) error
+	// Folder is where a running lab has its state.
+	Folder(lab string) string
 	// Examine proves what a lab needs of the machine.
 	Examine(ctx context.Context) []doctor.Finding
 }
@@ -55,7 +57,7 @@ func rootCommand(m machine, c *console) *cobra.Command {
 	root.SetOut(c)
 	root.SetErr(c.err)
 	root.CompletionOptions.DisableDefaultCmd = true // ours says which shells there are
-	root.AddCommand(runCommand(m, c), validateCommand(c), downCommand(m, c), doctorCommand(m, c), schemaCommand(c),
+	root.AddCommand(runCommand(m, c), validateCommand(c), logsCommand(m, c), downCommand(m, c), doctorCommand(m, c), schemaCommand(c),
 		completionCommand(root), versionCommand(c))
 	root.SetHelpCommand(helpCommand(root))
 	return root

@@ -30,6 +30,8 @@ type runningLab interface {
 	Ended() []string
 	// Close ends held connections and removes everything.
 	Close() error
+	// Undelivered is, once it is closed, what of its flow logs could not be delivered.
+	Undelivered() error
 }
 
 // startOptions are how a lab is started.
@@ -71,7 +73,8 @@ Exit status, of several files the highest:
   0    all passed
   1    a check failed
   2    a file or the command line is wrong; nothing was built
-  3    this machine cannot run it: no root, no tcx, a lab of that name runs
+  3    this machine cannot run it: no root, no tcx, a lab of that name runs;
+       or it could not store all records of flow logs
   4    something of vpclab's own broke
   130  ended by Ctrl-C before all checks were run (SIGHUP 129, SIGPIPE 141,
        SIGTERM 143)`
@@ -99,7 +102,7 @@ func runCommand(m machine, c *console) *cobra.Command {
 	f.BoolVar(&o.json, "json", false, "print one JSON document a file instead of text")
 	f.StringVar(&o.junit, "junit", "", "also write the results to `FILE` as JUnit XML")
 	f.StringArrayVar(&o.only, "only", nil, "run only the check `NAME` (repeatable)")
-	f.StringVar(&o.out, "out", "", "folder for delivered flow logs; without it they go with the lab")
+	f.StringVar(&o.out, "out", "", "deliver flow logs to `DIR`, else they go with the lab")
 	f.Var(&o.offload, "offload", "forward known flows in eBPF")
 	return cmd
 }
@@ -174,6 +177,9 @@ func runAll(ctx context.Context, m machine, c *console, o runOptions, files []st
 	if err := checkNames(scenarios, o.only); err != nil {
 		return nil, err
 	}
+	if err := checkOut(o.out); err != nil {
+		return nil, err
+	}
 	var planned []*report
 	for i, s := range scenarios {
 		if steps := selectSteps(s.Steps, o.only); len(steps) > 0 || len(o.only) == 0 {
@@ -191,6 +197,9 @@ func runAll(ctx context.Context, m machine, c *console, o runOptions, files []st
 		tell.removed(r)
 		if r.Err != nil {
 			c.note("%s: %s", r.File, c.errStyle.red(ending(r)))
+		}
+		if r.Undelivered != nil {
+			c.note("%s: %s", r.File, c.errStyle.red(printable(strings.ReplaceAll(r.Undelivered.Error(), "\n", "\n"+r.File+": "))))
 		}
 		rest := len(planned) - i - 1
 		if stopped := interruption(ctx); rest > 0 && (stopped != nil || hopeless(r)) {
@@ -239,9 +248,9 @@ func taken(err error) bool {
 }
 
 // hopeless reports whether the machine cannot run this file for a reason that holds for the next one too. That a lab's name is
-// taken does not.
+// taken does not, nor that flow logs could not be delivered.
 func hopeless(r *report) bool {
-	return r.status() == statusMachine && !taken(r.Err)
+	return r.ran() == statusMachine && !taken(r.Err)
 }
 
 // worst is the error that carries the highest exit status of the reports; its text has been said already.
@@ -298,6 +307,7 @@ func runFile(ctx context.Context, m machine, c *console, o runOptions, tell repo
 		if err := lab.Close(); err != nil {
 			r.Err = errors.Join(r.Err, fmt.Errorf("remove lab %s: %w", name, err))
 		}
+		r.Undelivered = lab.Undelivered()
 		r.Down = time.Since(began)
 	}()
 	tell.built(r)
@@ -384,6 +394,9 @@ func keepLab(ctx context.Context, c *console, lab runningLab, s *scenario.Scenar
 	c.note("lab %s stays up until Ctrl-C", s.Name)
 	if example := enterExample(s); example != "" {
 		c.note("  try: %s", example)
+	}
+	if flowLogs := s.Model.FlowLogs; len(flowLogs) > 0 {
+		c.note("  try: sudo vpclab logs %s --lab %s --follow", flowLogs[0].Name, s.Name)
 	}
 	select {
 	case <-ctx.Done():

@@ -41,6 +41,13 @@ func TestRunEndsWithTheWorstStatus(t *testing.T) {
 			"0 passed, 1 failed", "out of cheese"},
 		{"a lab that is not removed cleanly", map[string][]string{"sticky": {passes}}, statusBroken, "1 passed, 0 failed",
 			"remove lab sticky: remove namespace"},
+		{"flow logs that were not delivered, the next file is run", map[string][]string{"full": {passes}, "z": {passes}}, statusMachine,
+			"2 passed, 0 failed", "full.yaml: flow log web: 2 records were not delivered; Unknown error: write out/web.log: no space left on device; " +
+				"they wait in out/.spool-full/fl-1 for the next run with this --out\n"},
+		{"flow logs that were lost", map[string][]string{"full": {fails}}, statusMachine, "0 passed, 1 failed",
+			"full.yaml: flow log all: 1 record was not delivered; Access error: open /logs/all: permission denied; they went with the lab\n"},
+		{"what the spool had no room for", map[string][]string{"full": {passes}}, statusMachine, "1 passed, 0 failed",
+			"full.yaml: flow log all: 3 records were lost (9 packets, 900 bytes): the spool had no room; Access error"},
 		{"a check that could not be carried out", map[string][]string{"a": {tcpCheck("crashes")}}, statusBroken, "0 passed, 1 failed", ""},
 		{"a program of the file's own that ends is told once", map[string][]string{"mortal": {fails, fails}}, statusFailed, "0 passed, 2 failed",
 			"mortal.yaml: the program of app/db has ended: exit status 2; output: no such file\n"},

@@ -14,14 +14,16 @@ import (
 
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/doctor"
+	"github.com/vpclab/vpclab/ctrl/flowlog/delivery"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
+	"github.com/vpclab/vpclab/ctrl/lab"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/ctrl/vpc"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
 // twin is a machine that only pretends. A lab is a file in dir while it is up. What goes wrong is in the names: the lab is called
-// taken, rootless, broken, endless, sticky, mortal or stubborn, and a check's name has the words fails, crashes, panics, hangs
+// taken, rootless, broken, endless, sticky, mortal, stubborn or full, and a check's name has the words fails, crashes, panics, hangs
 // or breaks the lab.
 type twin struct {
 	dir      string
@@ -89,6 +91,8 @@ func (m *twin) Stop(_ context.Context, l hostnet.Leftover) error {
 	m.record("stop " + l.Lab)
 	return nil
 }
+
+func (m *twin) Folder(string) string { return m.dir }
 
 func (m *twin) Examine(context.Context) []doctor.Finding { return m.findings }
 
@@ -165,6 +169,19 @@ func (l *twinLab) Close() error {
 		return errors.New("remove namespace vpclab-sticky.app.web: device or resource busy")
 	}
 	return nil
+}
+
+// Undelivered: the disk was full.
+func (l *twinLab) Undelivered() error {
+	if l.name != "full" {
+		return nil
+	}
+	return &lab.UndeliveredError{Logs: []lab.Undelivered{
+		{Name: "web", ID: "fl-1", Waiting: delivery.Counts{Records: 2}, Spool: "out/.spool-full/fl-1", Cause: delivery.UnknownError,
+			Detail: "write out/web.log: no space left on device"},
+		{Name: "all", ID: "fl-2", Waiting: delivery.Counts{Records: 1}, Skipped: delivery.Counts{Records: 3, Packets: 9, Bytes: 900},
+			Cause: delivery.AccessError, Detail: "open /logs/all: permission denied"},
+	}}
 }
 
 // aDrop is a dropped packet with all that can be told of it.

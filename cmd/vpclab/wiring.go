@@ -111,6 +111,8 @@ func (thisMachine) Labs() ([]hostnet.Leftover, error) {
 
 func (thisMachine) Remove(name string) error { return blame(hostnet.Down(name)) }
 
+func (thisMachine) Folder(name string) string { return hostnet.Dir(name) }
+
 func (thisMachine) Examine(ctx context.Context) []doctor.Finding { return doctor.Examine(ctx) }
 
 // Stop ends the lab's process by SIGTERM, at which it removes its lab.

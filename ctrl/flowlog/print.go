@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // Notation is how rows are shown.
@@ -32,13 +32,14 @@ type Printer struct {
 	w        io.Writer
 	notation Notation
 	header   string // of the table that is being printed
+	widths   []int  // of its columns, which only grow
 }
 
 // NewPrinter makes a printer that writes to w.
 func NewPrinter(w io.Writer, n Notation) *Printer { return &Printer{w: w, notation: n} }
 
-// Print shows rows and waits for no more of them: the columns of a table are as wide as these rows need. Names stand above a table's
-// first row, and again where the format changes.
+// Print shows rows and waits for no more of them: the columns of a table are as wide as these rows and those before need. Names stand
+// above a table's first row, and again where the format changes.
 func (p *Printer) Print(rows []Row) error {
 	var err error
 	switch p.notation {
@@ -64,18 +65,46 @@ func (p *Printer) Print(rows []Row) error {
 }
 
 func (p *Printer) table(rows []Row) error {
-	t := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
-	for _, r := range rows {
-		if header := r.format.Header(); header != p.header {
-			if err := t.Flush(); err != nil {
-				return err
-			}
-			p.header = header
-			fmt.Fprintln(t, strings.ReplaceAll(header, " ", "\t"))
+	for len(rows) > 0 {
+		header, n := rows[0].format.Header(), 1
+		for n < len(rows) && rows[n].format.Header() == header {
+			n++
 		}
-		fmt.Fprintln(t, strings.Join(r.values, "\t"))
+		if err := p.tableOf(header, rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
 	}
-	return t.Flush()
+	return nil
+}
+
+// tableOf prints rows of one format.
+func (p *Printer) tableOf(header string, rows []Row) error {
+	var lines [][]string
+	if header != p.header {
+		p.header, p.widths = header, make([]int, len(rows[0].values))
+		lines = append(lines, rows[0].format.names())
+	}
+	for _, r := range rows {
+		lines = append(lines, r.values)
+	}
+	for _, cells := range lines {
+		for i, cell := range cells {
+			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var text strings.Builder
+	for _, cells := range lines {
+		for i, cell := range cells {
+			text.WriteString(cell)
+			if i < len(cells)-1 {
+				text.WriteString(strings.Repeat(" ", p.widths[i]-utf8.RuneCountInString(cell)+2))
+			}
+		}
+		text.WriteByte('\n')
+	}
+	_, err := io.WriteString(p.w, text.String())
+	return err
 }
 
 // json is the row as an object, in the format's order.

@@ -105,8 +105,8 @@ func TestPrint(t *testing.T) {
 		parsed(t, "srcaddr packets", "- -"),
 	}
 	for n, want := range map[flowlog.Notation]string{
-		flowlog.Table: "interface-id  dstport  action\neni-1         443      ACCEPT\n" + // the second call's rows are as wide as they need
-			"eni-22222  8  REJECT\nsrcaddr  packets\n-        -\n",
+		flowlog.Table: "interface-id  dstport  action\neni-1         443      ACCEPT\n" +
+			"eni-22222     8        REJECT\nsrcaddr  packets\n-        -\n", // the second call's rows stand under those of the first
 		flowlog.Raw: "eni-1 443 ACCEPT\neni-22222 8 REJECT\n- -\n",
 		flowlog.JSON: `{"interface-id":"eni-1","dstport":443,"action":"ACCEPT"}` + "\n" +
 			`{"interface-id":"eni-22222","dstport":8,"action":"REJECT"}` + "\n" + `{"srcaddr":null,"packets":null}` + "\n",

@@ -23,6 +23,9 @@ type store struct{ root string }
 
 func (s store) dir(lab string) string { return filepath.Join(s.root, lab) }
 
+// Dir is the folder that a lab has for its state while it is there; Host.Dir is this lab's own.
+func Dir(lab string) string { return store{stateRoot}.dir(lab) }
+
 // InUseError says that a living process holds the lab.
 type InUseError struct {
 	Lab           string

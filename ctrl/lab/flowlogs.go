@@ -31,6 +31,9 @@ type flowLogs struct {
 	logs       map[string]compile.FlowLog // by ID
 	next       time.Time                  // lab time at which a window ends
 	recent     recent
+	closed     bool
+
+	register register
 }
 
 // inMemory bounds, in bytes, what waits for delivery on the memory file system where labs have their state.
@@ -56,8 +59,15 @@ func (f *flowLogs) limits(k flowlog.DestinationKind) delivery.Limits {
 	return limits
 }
 
-// update makes the publisher know a plan's interfaces and subscriptions, and the engine sample if there are any.
+// update makes the publisher know a plan's interfaces and subscriptions, and the engine sample if there are any; and it tells of them.
 func (f *flowLogs) update(plan *compile.Plan) error {
+	if err := f.take(plan); err != nil {
+		return err
+	}
+	return f.publish(false)
+}
+
+func (f *flowLogs) take(plan *compile.Plan) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := monotonic()
@@ -79,7 +89,7 @@ func (f *flowLogs) update(plan *compile.Plan) error {
 	err := f.subscribeLocked(plan.FlowLogs, at)
 	f.lab.engine.SetSampling(now, f.activeLocked())
 	f.expectLocked(at)
-	return err
+	return errors.Join(err, f.registerLocked())
 }
 
 // subscribeLocked begins and ends subscriptions.
@@ -93,10 +103,11 @@ func (f *flowLogs) subscribeLocked(wanted []compile.FlowLog, at time.Time) error
 			f.logs[l.ID] = have
 			continue
 		}
-		if l.Destination.Kind == flowlog.File && !filepath.IsAbs(l.Destination.Path) {
-			l.Destination.Path = filepath.Join(f.lab.guests.dir, l.Destination.Path)
+		err := f.locate(&l.Destination)
+		var to delivery.Destination
+		if err == nil {
+			to, err = places.Of(&l.Subscription)
 		}
-		to, err := places.Of(&l.Subscription)
 		if err == nil {
 			err = f.publisher.Subscribe(&l.Subscription, to, f.limits(l.Destination.Kind), at)
 		}
@@ -112,6 +123,14 @@ func (f *flowLogs) subscribeLocked(wanted []compile.FlowLog, at time.Time) error
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// locate makes the path of a file absolute. It is relative to the scenario file, wherever that is.
+func (f *flowLogs) locate(d *flowlog.Destination) (err error) {
+	if d.Kind == flowlog.File && !filepath.IsAbs(d.Path) {
+		d.Path, err = filepath.Abs(filepath.Join(f.lab.guests.dir, d.Path))
+	}
+	return err
 }
 
 // expectLocked notes when the window ends in which a lab time lies. All windows are whole minutes from the lab's start.
@@ -157,6 +176,7 @@ func (f *flowLogs) closeDue() (wait time.Duration, due bool) {
 // deliver hands over what is due. That a destination fails is its log's state, and it is tried again.
 func (f *flowLogs) deliver(ctx context.Context) {
 	_ = f.publisher.Deliver(ctx, f.lab.Now()) // State says it
+	_ = f.publish(false)                      // where this cannot be written, nothing can be delivered either, which close tells
 }
 
 // around calls jump, in which lab time jumps: what was seen before is counted before, and what is over and due then is closed and delivered.
@@ -219,16 +239,31 @@ func (f *flowLogs) windowEnd(name string, at time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// close delivers all that is there, windows that are not over included.
+// close delivers all that is there, windows that are not over included. What could not be delivered is an *UndeliveredError.
 func (f *flowLogs) close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	publisher := f.publisher
-	if publisher == nil {
+	failed, finished := f.finish()
+	if !finished {
 		return nil
 	}
+	told := f.publish(true)
+	if f.lab.options.Out == "" {
+		f.letFollowersRead()
+	}
+	if err := f.undelivered(); err != nil {
+		return err // which says why
+	}
+	return errors.Join(failed, told)
+}
+
+// finish closes all windows and delivers; false if there is nothing to finish, or it was done before.
+func (f *flowLogs) finish() (failed error, finished bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.publisher == nil || f.closed {
+		return nil, false
+	}
+	f.closed = true
 	now := monotonic()
 	f.countLocked(now)
-	f.publisher, f.logs = nil, nil // the counters go with the lab
-	return publisher.Finish(context.Background(), f.lab.clock.At(now))
+	return f.publisher.Finish(context.Background(), f.lab.clock.At(now)), true
 }

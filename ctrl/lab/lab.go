@@ -51,6 +51,8 @@ type Lab struct {
 	// atDoor counts, at the latest Mark, what was dropped at the door.
 	atDoor map[doorDrop]uint64
 
+	undelivered *UndeliveredError // known once it is closed
+
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	broken  chan error
@@ -378,14 +380,19 @@ func (l *Lab) runSweeps(ctx context.Context) {
 }
 
 // Close takes the lab down: its programs, its devices, its namespaces, its state. It may be called more than once, and on a lab that
-// was only half built.
+// was only half built. What could not be delivered of its flow logs is no error of it: Undelivered tells.
 func (l *Lab) Close() error {
 	l.closing.Store(true)
 	if l.stop != nil {
 		l.stop()
 	}
 	l.running.Wait()
-	errs := []error{l.guests.close(), l.links.close(), l.logs.close()}
+	errs := []error{l.guests.close(), l.links.close()}
+	err := l.logs.close()
+	if u, ok := errors.AsType[*UndeliveredError](err); ok {
+		l.undelivered, err = u, nil
+	}
+	errs = append(errs, err)
 	// The links go first, all in one message: closing a TUN that still has its link is slow.
 	errs = append(errs, l.host.Close())
 	if l.sw != nil {
@@ -395,4 +402,12 @@ func (l *Lab) Close() error {
 		errs = append(errs, l.fast.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Undelivered is what of a closed lab's flow logs could not be delivered, an *UndeliveredError; nil if all was.
+func (l *Lab) Undelivered() error {
+	if l.undelivered == nil {
+		return nil
+	}
+	return l.undelivered
 }

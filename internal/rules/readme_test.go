@@ -69,17 +69,18 @@ func pages(t *testing.T) []string {
 	return found
 }
 
-// A newcomer with Go and a Linux machine needs two commands: one that shows what vpclab is, and one that proves it.
-func TestReadmeHasTwoCommands(t *testing.T) {
+// A newcomer with Go and a Linux machine needs two commands: one that shows what vpclab is, and one that proves it. Between them, two
+// show flow logs.
+func TestReadmeHasFourCommands(t *testing.T) {
 	have := commands(read(t, "README.md"))
-	if len(have) != 2 {
-		t.Fatalf("README.md has %d commands, not two: %q", len(have), have)
+	if len(have) != 4 {
+		t.Fatalf("README.md has %d commands, not four: %q", len(have), have)
 	}
 	if !strings.Contains(have[0], "go build") || !strings.HasSuffix(have[0], "vpclab run scenarios/tour.yaml") {
 		t.Errorf("README.md's first command does not build vpclab and run the tour: %s", have[0])
 	}
-	if !strings.HasSuffix(have[1], "go test ./...") { // this test is part of it, so it is not run here
-		t.Errorf("README.md's second command does not run the tests: %s", have[1])
+	if !strings.HasSuffix(have[3], "go test ./...") { // this test is part of it, so it is not run here
+		t.Errorf("README.md's last command does not run the tests: %s", have[3])
 	}
 }
 
@@ -107,6 +108,42 @@ func TestReadmesFirstCommandEndsInPassed(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if last := lines[len(lines)-1]; !regexp.MustCompile(`^[1-9][0-9]+ passed, 0 failed$`).MatchString(last) {
 		t.Errorf("%s ends with %q, not with ten or more `passed, 0 failed`\n%s", have[0], last, out.Bytes())
+	}
+}
+
+// The section on flow logs has a scenario, commands, and what they print: byte for byte, as IDs are derived and the clock is set.
+func TestReadmesFlowLogs(t *testing.T) {
+	needRoot(t)
+	_, section, _ := strings.Cut(read(t, "README.md"), "\n## Flow logs\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	found := blocks(section)
+	if len(found) != 3 || found[0].language != "yaml" || found[1].language != "sh" || found[2].language != "" {
+		t.Fatalf("the section has not a scenario, commands and their output, but %d blocks", len(found))
+	}
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "vpclab"), "./cmd/vpclab")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	file := filepath.Join(dir, "flow-logs.yaml")
+	if err := os.WriteFile(file, []byte(found[0].text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, file, regexp.MustCompile(`(?m)^name: .*$`), "name: rules-flow-logs") // that one may be running
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "sh", "-ec", found[1].text)
+	shell.Dir = dir
+	shell.Env = append(os.Environ(), "PATH="+withSudo(t)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var out, complaints bytes.Buffer
+	shell.Stdout, shell.Stderr = &out, &complaints
+	if err := shell.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", found[1].text, err, out.Bytes(), complaints.Bytes())
+	}
+	_, records, _ := strings.Cut(out.String(), " passed, 0 failed\n")
+	if records != found[2].text {
+		t.Errorf("README.md's flow log is\n%swant what is printed:\n%s", found[2].text, records)
 	}
 }
 

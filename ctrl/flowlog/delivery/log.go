@@ -40,6 +40,17 @@ func UsualDelay(k flowlog.DestinationKind) time.Duration {
 	return 5 * time.Minute
 }
 
+// DueOf is when what comes last in a window that ends at some lab time is delivered.
+func DueOf(k flowlog.DestinationKind, end time.Time, delay time.Duration) time.Time {
+	if k == flowlog.S3 {
+		end = time.Unix(filePeriodOf(end.Unix()-1)+filePeriod, 0)
+	}
+	return end.Add(delay)
+}
+
+// filePeriodOf is the begin of the five minutes in which a Unix second lies.
+func filePeriodOf(second int64) int64 { return second - (second%filePeriod+filePeriod)%filePeriod }
+
 func (l Limits) orDefault(k flowlog.DestinationKind) Limits {
 	l.Spool = cmp.Or(l.Spool, 1<<30)
 	if k == flowlog.S3 {
@@ -83,6 +94,7 @@ type State struct {
 	Detail   string    // what happened, in the destination's words or the spool's
 	Failures int       // in a row
 	Next     time.Time // lab time of the next attempt after a failure
+	Due      time.Time // lab time from which the first of what waits may be delivered; zero if nothing waits, or it is late
 
 	Delivered Counts // by this process
 	Waiting   Counts // in the spool
@@ -195,7 +207,7 @@ func (l *Log) write(r *flowlog.Record, closed int64) {
 func (l *Log) segment(r *flowlog.Record, closed, bytes int64) (*segment, error) {
 	period, due := closed, closed
 	if l.subscription.Destination.Kind == flowlog.S3 {
-		period = r.End - (r.End%filePeriod+filePeriod)%filePeriod
+		period = filePeriodOf(r.End)
 		due = max(closed, period+filePeriod)
 	}
 	delay := int64(l.limits.Delay / time.Second)
@@ -359,6 +371,16 @@ func (l *Log) State() State {
 	s := l.state
 	if l.fault != nil && s.Cause == "" {
 		s.Cause, s.Detail = UnknownError, "spool: "+l.fault.Error()
+	}
+	due := int64(math.MaxInt64)
+	if len(l.waiting) > 0 {
+		due = l.waiting[0].due
+	}
+	for _, open := range l.open {
+		due = min(due, open.due)
+	}
+	if due != math.MinInt64 && due != math.MaxInt64 {
+		s.Due = time.Unix(due, 0).UTC()
 	}
 	return s
 }
