@@ -66,10 +66,23 @@ func (e *Engine) observeOnce(p *fabric.Packet) {
 	if !e.sampling {
 		return
 	}
-	for _, s := range sightings(&e.path) {
+	seen := sightings(&e.path)
+	if p.Error {
+		e.reportError(p, seen)
+	}
+	for _, s := range seen {
 		bytes := uint64(p.Length) + longer(p.Tuple.Family, s.Tuple.Family)
 		e.samples = append(e.samples, Sample{s, 1, bytes, e.now, e.now, flow.RecentFlags(p.TCPFlags)})
 	}
+}
+
+// reportError notes who saw an ICMP error.
+func (e *Engine) reportError(p *fabric.Packet, seen []Sighting) {
+	r := errorReport{about: p.Quoted}
+	for i := range seen {
+		r.tuples = append(r.tuples, seen[i].Tuple)
+	}
+	e.errors.add(r)
 }
 
 // longer is by how many bytes a packet gets longer when NAT64 changes its family, modulo 2^64: it exchanges the IP header.
