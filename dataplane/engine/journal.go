@@ -36,24 +36,25 @@ func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
 	j.next = (j.next + 1) % journalSize
 }
 
-// errorReport is an ICMP error that interfaces saw.
-type errorReport struct {
-	about  flow.Tuple   // the packet that it quotes, as the error's sender got it
-	tuples []flow.Tuple // the error's own, at the interfaces that it passed
+// glimpse is a packet that interfaces saw and that belongs to no flow, under another tuple than that by which its connection is known: an
+// ICMP error, or one that a gateway translated and that was dropped behind it.
+type glimpse struct {
+	of     flow.Tuple   // the connection, as the packet's sender knows it
+	tuples []flow.Tuple // the packet's own, at the interfaces
 }
 
-// errorReports keeps the latest of them, for who asks which records a connection caused.
-type errorReports struct {
-	ring []errorReport
+// glimpses are the latest of them, for who asks which records a connection caused.
+type glimpses struct {
+	ring []glimpse
 	next int
 }
 
-func (l *errorReports) add(r errorReport) {
+func (l *glimpses) add(g glimpse) {
 	if len(l.ring) < journalSize {
-		l.ring = append(l.ring, r)
+		l.ring = append(l.ring, g)
 		return
 	}
-	l.ring[l.next] = r
+	l.ring[l.next] = g
 	l.next = (l.next + 1) % journalSize
 }
 
@@ -164,15 +165,15 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 }
 
 // Family is the set of tuples under which the packets of one connection appear: the given one, its translations, the answers to all of
-// them, and ICMP errors about them. It knows them as long as the connection's flows are known.
+// them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
 func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	family := e.family(tuple)
 	var others []flow.Tuple
-	for i := range e.errors.ring {
-		if r := &e.errors.ring[i]; family[r.about] {
-			others = append(others, r.tuples...)
+	for i := range e.glimpses.ring {
+		if g := &e.glimpses.ring[i]; family[g.of] {
+			others = append(others, g.tuples...)
 		}
 	}
 	for _, t := range others {

@@ -67,22 +67,23 @@ func (e *Engine) observeOnce(p *fabric.Packet) {
 		return
 	}
 	seen := sightings(&e.path)
-	if p.Error {
-		e.reportError(p, seen)
-	}
+	e.glimpse(conversation(p), seen)
 	for _, s := range seen {
 		bytes := uint64(p.Length) + longer(p.Tuple.Family, s.Tuple.Family)
 		e.samples = append(e.samples, Sample{s, 1, bytes, e.now, e.now, flow.RecentFlags(p.TCPFlags)})
 	}
 }
 
-// reportError notes who saw an ICMP error.
-func (e *Engine) reportError(p *fabric.Packet, seen []Sighting) {
-	r := errorReport{about: p.Quoted}
-	for i := range seen {
-		r.tuples = append(r.tuples, seen[i].Tuple)
+// glimpse notes how the interfaces saw a packet of a connection, if it is not as the connection is known.
+func (e *Engine) glimpse(of flow.Tuple, seen []Sighting) {
+	if !slices.ContainsFunc(seen, func(s Sighting) bool { return s.Tuple != of }) {
+		return
 	}
-	e.errors.add(r)
+	g := glimpse{of: of}
+	for i := range seen {
+		g.tuples = append(g.tuples, seen[i].Tuple)
+	}
+	e.glimpses.add(g)
 }
 
 // longer is by how many bytes a packet gets longer when NAT64 changes its family, modulo 2^64: it exchanges the IP header.

@@ -165,6 +165,18 @@ func TestFamilyOfAnObservedConnection(t *testing.T) {
 	}
 }
 
+// TestFamilyOfADroppedSYN: one that is lost behind the gateway is no flow, and yet its outside belongs to it.
+func TestFamilyOfADroppedSYN(t *testing.T) {
+	b := newSampledBed(t, func(b *fabrictest.Bed) { b.ThroughNAT() })
+	lost := b.tcp("10.0.1.5", 999, "203.0.113.99", 80, syn)
+	sent := tupleOf(t, lost)
+	b.expect("to nobody", b.Client, lost, "")
+	outside := tupleOf(t, b.tcp("10.0.0.220", 1024, "203.0.113.99", 80, syn))
+	if family := b.engine.Family(sent); !family[outside] || family[tupleOf(t, b.tcp("10.0.0.220", 1025, "203.0.113.99", 80, syn))] {
+		t.Errorf("the family is %v, and %v is to be in it", family, outside)
+	}
+}
+
 // TestProgress: it moves with each packet of the connection and no other, and knows when one side has closed alone.
 func TestProgress(t *testing.T) {
 	b := newSampledBed(t, openWeb)
