@@ -36,11 +36,11 @@ func (l *Lab) Records(ctx context.Context, mark uint64, conn flow.Tuple, logs []
 	return all, nil
 }
 
-// How long Records waits, in real time, for packets of a connection that are still on their way: its guests answer within a moment, and
-// a listener closes when its client has.
+// How long Records waits, in real time, for packets of a connection that are still on their way: a listener closes when its client has,
+// and an ACK may be held back for 40 ms (Linux, TCP_DELACK_MIN).
 const (
-	settled      = 30 * time.Millisecond // without another packet
-	settlingTime = time.Second           // at most, also with one side that has closed alone
+	settled      = 100 * time.Millisecond // without another packet
+	settlingTime = time.Second            // at most, also with one side that has closed alone
 )
 
 // settle waits until a connection's packets have been counted.
