@@ -200,6 +200,23 @@ func TestProgress(t *testing.T) {
 	wants("closed by both", 5, false)
 }
 
+// TestSamplesOfTheLastHop: a packet whose TTL ends at the gateway has come to its interface, and the gateway's error leaves by it.
+func TestSamplesOfTheLastHop(t *testing.T) {
+	b := newSampledBed(t, func(b *fabrictest.Bed) { b.ThroughNAT() })
+	last := b.udp("10.0.1.5", 999, "203.0.113.5", 33434)
+	last[8] = 1 // TTL
+	out := []uint32{0}
+	if emitted := b.engine.Handle(b.now, b.Client.Attachment, [][]byte{fixed(last)}, out); len(emitted) != 1 {
+		t.Fatalf("%d packets are sent about one that has come too far", len(emitted))
+	}
+	b.wantSampled("time exceeded",
+		"client egress udp 10.0.1.5:999 > 203.0.113.5:33434 ACCEPT 1/35 flags 0 path 1",
+		"client ingress icmp type 11 10.0.0.220 > 10.0.1.5 ACCEPT 1/63 flags 0 path 0",
+		"nat.out egress icmp type 11 10.0.0.220 > 10.0.1.5 ACCEPT 1/63 flags 0 path 1",
+		"nat.out ingress udp 10.0.1.5:999 > 203.0.113.5:33434 ACCEPT 1/35 flags 0 path 0",
+	)
+}
+
 // TestSamplesOfICMPErrors: an error is a packet of its own; the router's are not logged.
 func TestSamplesOfICMPErrors(t *testing.T) {
 	b := newSampledBed(t, openWeb)
