@@ -37,7 +37,8 @@
 //   - An element of `logs` or `no_logs` has any field of the record as a key, with a number or word as records have it; an address may be
 //     a HOST. A field that the log's format leaves out cannot be asked for, but for flow-direction where `interface` is named and the
 //     format has interface-id, srcaddr and dstaddr: then it is told by the interface's own addresses. `log-status: NODATA` or SKIPDATA asks
-//     for records of the time since the check began that belong to no connection. `exec` has no connection that is known.
+//     for records of the time since the check began that belong to no connection. An ICMP error belongs to the connection that it quotes.
+//     `exec` has no connection that is known.
 //   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces:
 //     {tcp_established: 350s, udp_stream: 120s, udp: 30s}.
 //   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and
