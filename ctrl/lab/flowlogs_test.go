@@ -28,7 +28,7 @@ flow_logs:
     resource: vpc.a
     traffic: all
     interval: 60s
-    destination: file:unused
+    destination: cloudwatch:/unused
     format: "${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${bytes} ${action} ${flow-direction} ${tcp-flags} ${log-status}"
 `
 
