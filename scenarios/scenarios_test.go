@@ -31,12 +31,7 @@ func TestMain(m *testing.M) {
 
 // TestScenarios runs each file with the fast path on and off: the results must be the same.
 func TestScenarios(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("REQUIRE_ROOT") == "1" {
-			t.Fatal("building labs needs root")
-		}
-		t.Skip("building labs needs root")
-	}
+	needRoot(t)
 	for _, file := range files(t) {
 		for _, offload := range []bool{true, false} {
 			name := strings.TrimSuffix(file, ".yaml") + "/offload=off"
@@ -51,9 +46,25 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// needRoot skips a test that builds labs, unless REQUIRE_ROOT=1 says that it must run.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("REQUIRE_ROOT") == "1" {
+		t.Fatal("building labs needs root")
+	}
+	t.Skip("building labs needs root")
+}
+
+// files are the scenarios, but for those that other tests have for themselves.
 func files(t *testing.T) []string {
 	var found []string
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "testdata" {
+			return filepath.SkipDir
+		}
 		if err == nil && !d.IsDir() && filepath.Ext(path) == ".yaml" {
 			found = append(found, path)
 		}

@@ -204,7 +204,8 @@ func (a *Aggregator) Close(now time.Time) []*Window {
 	return closed
 }
 
-// Finish closes all windows, those that are not over with what they have. It is for the end of a lab: nothing may be added afterwards.
+// Finish closes all windows, those that are not over with what they have: of an interface without packets they do not say that it had none.
+// It is for the end of a lab: nothing may be added afterwards.
 func (a *Aggregator) Finish(now time.Time) []*Window {
 	closed := a.Close(now)
 	for at := range a.pipelines {
@@ -216,7 +217,7 @@ func (a *Aggregator) Finish(now time.Time) []*Window {
 		for _, number := range slices.Sorted(maps.Keys(p.open)) {
 			w := p.open[number]
 			if w.audience = a.audience(p); w.End.After(now) {
-				w.End = now
+				w.End, w.cut = now, true
 			}
 			closed = append(closed, w)
 		}

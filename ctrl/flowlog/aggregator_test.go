@@ -127,6 +127,24 @@ func TestLogsComeAndGo(t *testing.T) {
 	wants(t, b.told(9000))
 }
 
+// The end of a lab cuts a window short: it tells of flows, and not that there were none.
+func TestEndOfTheLab(t *testing.T) {
+	b := at(t, 0)
+	b.join(1, named("eni-1"), "10.0.0.1")
+	b.join(2, named("eni-2"), "10.0.0.2")
+	b.subscribe(log(t, "fl", vpc, flowlog.All, time.Minute), 0)
+	b.Add(sample(1, "in", tcp("10.0.1.1", 1, "10.0.0.1", 2), 1, 40, 70, 70))
+	var lines []string
+	for _, w := range b.Finish(unix(80)) {
+		for s, r := range w.Records() {
+			lines = append(lines, string(s.Format.Append(nil, r)))
+		}
+	}
+	wants(t, lines,
+		"eni-1 - - - 0 59 - NODATA", "eni-2 - - - 0 59 - NODATA",
+		"eni-1 10.0.1.1 10.0.0.1 1 70 70 ACCEPT OK")
+}
+
 // A flow that lasts is a record in each window, a change of the rules two in one; what is sampled late counts in the window that is open.
 func TestWindows(t *testing.T) {
 	b := at(t, 0)

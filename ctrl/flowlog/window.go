@@ -15,6 +15,7 @@ type Window struct {
 	flows    *table
 	seen     map[uint32]*seen
 	audience []audience // by interface index; set when the window is closed
+	cut      bool       // the lab ended before the window was over
 }
 
 // seen is what a window knows of an interface beside its flows: that there was traffic, and what of it was skipped, by action.
@@ -78,7 +79,7 @@ func (w *Window) Skipped() (s Skipped) {
 }
 
 // Records are the window's records with who wants them, interface by interface: flows by their first packet, then SKIPDATA if any was
-// skipped, or NODATA if there was no traffic at all. A record is valid until the next one.
+// skipped, or NODATA if there was no traffic at all, and the window is whole. A record is valid until the next one.
 func (w *Window) Records() iter.Seq2[*Subscription, *Record] {
 	return func(yield func(*Subscription, *Record) bool) {
 		var r Record
@@ -122,7 +123,7 @@ func (w *Window) rest(r *Record, m *member, s *enrolled) bool {
 		r.Status = SkipData
 		return there.skipped(s.Traffic)
 	}
-	return watched
+	return watched && !w.cut
 }
 
 // skipped reports whether something was that the traffic type wants.

@@ -28,7 +28,7 @@ flow_logs:
     resource: vpc.a
     traffic: all
     interval: 60s
-    destination: cloudwatch:/unused
+    destination: s3://unused
     format: "${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${bytes} ${action} ${flow-direction} ${tcp-flags} ${log-status}"
 `
 

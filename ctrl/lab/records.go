@@ -12,7 +12,8 @@ import (
 
 // Records implements check.Lab. Lab time moves to the end of the windows that are open, where records are made; their delivery takes
 // longer, and is not waited for.
-func (l *Lab) Records(_ context.Context, mark uint64, conn flow.Tuple, logs []string) (map[string]check.Records, error) {
+func (l *Lab) Records(ctx context.Context, mark uint64, conn flow.Tuple, logs []string) (map[string]check.Records, error) {
+	l.settle(ctx, conn)
 	connection := l.engine.Family(conn) // of flows that may end when time moves
 	now := l.Now()
 	var wait time.Duration
@@ -33,6 +34,37 @@ func (l *Lab) Records(_ context.Context, mark uint64, conn flow.Tuple, logs []st
 		all[name] = l.logs.recent.since(int64(mark), name, connection)
 	}
 	return all, nil
+}
+
+// How long Records waits, in real time, for packets of a connection that are still on their way: a listener closes when its client has,
+// and an ACK may be held back for 40 ms (Linux, TCP_DELACK_MIN).
+const (
+	settled      = 100 * time.Millisecond // without another packet
+	settlingTime = time.Second            // at most, also with one side that has closed alone
+)
+
+// settle waits until a connection's packets have been counted.
+func (l *Lab) settle(ctx context.Context, conn flow.Tuple) {
+	deadline, beat := time.NewTimer(settlingTime), time.NewTicker(time.Millisecond)
+	defer deadline.Stop()
+	defer beat.Stop()
+	counted, since := uint64(0), time.Now()
+	for {
+		packets, halfClosed := l.engine.Progress(conn)
+		if packets != counted || halfClosed {
+			counted, since = packets, time.Now()
+		}
+		if time.Since(since) > settled {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-deadline.C:
+			return
+		case <-beat.C:
+		}
+	}
 }
 
 // recent are the latest records, for checks that ask for theirs.

@@ -53,6 +53,7 @@ type Engine struct {
 	sampling  bool              // flow logs are to be told what the interfaces saw
 	samples   []Sample          // that are to be told
 	journal   journal
+	glimpses  glimpses
 	now       int64         // of the call in progress
 	sender    uint32        // who really sent the packet in progress, if it came out of a link
 	advanced  time.Duration // lab time that jumped

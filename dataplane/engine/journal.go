@@ -36,6 +36,28 @@ func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
 	j.next = (j.next + 1) % journalSize
 }
 
+// glimpse is a packet that interfaces saw and that belongs to no flow, under another tuple than that by which its connection is known: an
+// ICMP error, or one that a gateway translated and that was dropped behind it.
+type glimpse struct {
+	of     flow.Tuple   // the connection, as the packet's sender knows it
+	tuples []flow.Tuple // the packet's own, at the interfaces
+}
+
+// glimpses are the latest of them, for who asks which records a connection caused.
+type glimpses struct {
+	ring []glimpse
+	next int
+}
+
+func (l *glimpses) add(g glimpse) {
+	if len(l.ring) < journalSize {
+		l.ring = append(l.ring, g)
+		return
+	}
+	l.ring[l.next] = g
+	l.next = (l.next + 1) % journalSize
+}
+
 // tell writes the walk in e.path, which ended in a drop, into the journal. A packet that a link brought is its sender's.
 func (e *Engine) tell(key flow.Key) {
 	if e.sender != 0 {
@@ -142,28 +164,63 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 	return false
 }
 
-// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, and the answers to all of
-// them. It knows them as long as the connection's flows are known.
+// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, the answers to all of
+// them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
 func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.family(tuple)
+	family := e.family(tuple)
+	var others []flow.Tuple
+	for i := range e.glimpses.ring {
+		if g := &e.glimpses.ring[i]; family[g.of] {
+			others = append(others, g.tuples...)
+		}
+	}
+	for _, t := range others {
+		family[t] = true
+	}
+	return family
 }
 
-// family is Family for who holds the lock.
+// family is Family without the errors, for who holds the lock. Between two gateways a packet has a tuple that neither its sender nor its receiver knows.
 func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
 	set := map[flow.Tuple]bool{tuple: true, tuple.Reply(): true}
 	for grown := true; grown; {
 		grown = false
 		for _, r := range e.records.members {
-			if r.entry.Verdict == 0 || set[r.key.Tuple] == set[r.arrives] {
+			if r.entry.Verdict == 0 || !set[r.key.Tuple] && !set[r.arrives] {
 				continue
 			}
-			for _, t := range []flow.Tuple{r.key.Tuple, r.arrives} {
-				set[t], set[t.Reply()] = true, true
+			for t := range r.tuples {
+				if !set[t] {
+					set[t], set[t.Reply()], grown = true, true, true
+				}
 			}
-			grown = true
 		}
 	}
 	return set
+}
+
+// Progress tells how far the connection which began with tuple has come: how many of its packets were counted or told of as dropped, and
+// whether one side has closed it and the other has not yet. Two equal answers do not mean that no packet is on its way.
+func (e *Engine) Progress(tuple flow.Tuple) (packets uint64, halfClosed bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	family := e.family(tuple)
+	for _, r := range e.records.members {
+		if !family[r.key.Tuple] {
+			continue
+		}
+		packets += e.mem.Slots[r.slot].Read().Packets
+		for _, t := range r.tracks {
+			out, in := t.counters(fabric.Egress, e.mem).Flags, t.counters(fabric.Ingress, e.mem).Flags
+			halfClosed = halfClosed || (out|in)&flow.RST == 0 && (out^in)&flow.FIN != 0
+		}
+	}
+	e.journal.since(0, func(d *Drop) {
+		if family[d.Key.Tuple] || family[d.Path.Tuple] {
+			packets++
+		}
+	})
+	return packets, halfClosed
 }

@@ -439,3 +439,16 @@ func BenchmarkPortPool(bench *testing.B) {
 		})
 	}
 }
+
+// TestTrackedOnceThroughNAT: a connection that was not tracked on its way before is tracked once it goes through a gateway, and outlives its
+// rule from then on.
+func TestTrackedOnceThroughNAT(t *testing.T) {
+	b := newBed(t, func(b *fabrictest.Bed) { b.Route(b.Middle, "0.0.0.0/0", fabric.ToBlackhole, nil) })
+	datagram := func() []byte { return b.udp("10.0.2.9", 999, "203.0.113.5", 53) }
+	b.expect("before there is a gateway", b.Firewall, datagram(), "")
+	b.change(func(b *fabrictest.Bed) { b.Route(b.Middle, "0.0.0.0/0", fabric.ToNATGateway, b.ThroughNAT()) })
+	b.expect("through the gateway", b.Firewall, datagram(), "example")
+	b.change(func(b *fabrictest.Bed) { b.Other.Egress = nil })
+	b.expect("without the rule", b.Firewall, datagram(), "example")
+	b.expect("another connection", b.Firewall, b.udp("10.0.2.9", 1000, "203.0.113.5", 53), "")
+}

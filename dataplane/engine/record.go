@@ -189,7 +189,19 @@ func (e *Engine) expired(r *record, now int64) bool {
 	return idle > e.timeouts(r.key.Protocol)[state]
 }
 
-// tuple is a packet of the flow for a walk that no packet caused: one in the middle of its connection.
+// tuples yields what the flow's packets look like: at the sender, at the receiver, and for flow logs at the interfaces between.
+func (r *record) tuples(yield func(flow.Tuple) bool) {
+	if !yield(r.key.Tuple) || !yield(r.arrives) || r.account == nil {
+		return
+	}
+	for i := range r.account.seen {
+		if !yield(r.account.seen[i].Tuple) {
+			return
+		}
+	}
+}
+
+// packet is a packet of the flow for a walk that no packet caused: one in the middle of its connection.
 func (r *record) packet() fabric.Packet {
 	p := fabric.Packet{Tuple: r.key.Tuple, TTL: 255, Sender: r.sender}
 	switch r.key.Protocol {

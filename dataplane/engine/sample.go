@@ -66,10 +66,24 @@ func (e *Engine) observeOnce(p *fabric.Packet) {
 	if !e.sampling {
 		return
 	}
-	for _, s := range sightings(&e.path) {
+	seen := sightings(&e.path)
+	e.glimpse(conversation(p), seen)
+	for _, s := range seen {
 		bytes := uint64(p.Length) + longer(p.Tuple.Family, s.Tuple.Family)
 		e.samples = append(e.samples, Sample{s, 1, bytes, e.now, e.now, flow.RecentFlags(p.TCPFlags)})
 	}
+}
+
+// glimpse notes how the interfaces saw a packet of a connection, if it is not as the connection is known.
+func (e *Engine) glimpse(of flow.Tuple, seen []Sighting) {
+	if !slices.ContainsFunc(seen, func(s Sighting) bool { return s.Tuple != of }) {
+		return
+	}
+	g := glimpse{of: of}
+	for i := range seen {
+		g.tuples = append(g.tuples, seen[i].Tuple)
+	}
+	e.glimpses.add(g)
 }
 
 // longer is by how many bytes a packet gets longer when NAT64 changes its family, modulo 2^64: it exchanges the IP header.

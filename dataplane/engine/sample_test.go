@@ -136,6 +136,87 @@ func TestSamplesThroughNAT(t *testing.T) {
 	)
 }
 
+// TestFamilyOfAnObservedConnection: it has the tuples that only the gateway's interface saw, and those of errors about it.
+func TestFamilyOfAnObservedConnection(t *testing.T) {
+	b := newSampledBed(t, func(b *fabrictest.Bed) { b.ThroughNAT() })
+	b.expect("out", b.Client, b.udp("10.0.1.5", 999, "203.0.113.5", 53), "example")
+	request := b.udp("198.51.100.7", 1024, "203.0.113.5", 53)
+	if got, _ := b.sendFrom(b.Example.Attachment, b.unreachable("203.0.113.5", "198.51.100.7", request)); got != "client" {
+		t.Fatalf("the error came to %q", got)
+	}
+	b.expect("another one", b.Client, b.udp("10.0.1.5", 998, "203.0.113.5", 53), "example")
+	var got []string
+	for tuple := range b.engine.Family(tupleOf(t, b.udp("10.0.1.5", 999, "203.0.113.5", 53))) {
+		got = append(got, tuple.String())
+	}
+	slices.Sort(got)
+	want := []string{
+		"icmp type 3 203.0.113.5 > 10.0.0.220",
+		"icmp type 3 203.0.113.5 > 10.0.1.5",
+		"udp 10.0.0.220:1024 > 203.0.113.5:53",
+		"udp 10.0.1.5:999 > 203.0.113.5:53",
+		"udp 198.51.100.7:1024 > 203.0.113.5:53",
+		"udp 203.0.113.5:53 > 10.0.0.220:1024",
+		"udp 203.0.113.5:53 > 10.0.1.5:999",
+		"udp 203.0.113.5:53 > 198.51.100.7:1024",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the family is\n%q\nwant\n%q", got, want)
+	}
+}
+
+// TestFamilyOfADroppedSYN: one that is lost behind the gateway is no flow, and yet its outside belongs to it.
+func TestFamilyOfADroppedSYN(t *testing.T) {
+	b := newSampledBed(t, func(b *fabrictest.Bed) { b.ThroughNAT() })
+	lost := b.tcp("10.0.1.5", 999, "203.0.113.99", 80, syn)
+	sent := tupleOf(t, lost)
+	b.expect("to nobody", b.Client, lost, "")
+	outside := tupleOf(t, b.tcp("10.0.0.220", 1024, "203.0.113.99", 80, syn))
+	if family := b.engine.Family(sent); !family[outside] || family[tupleOf(t, b.tcp("10.0.0.220", 1025, "203.0.113.99", 80, syn))] {
+		t.Errorf("the family is %v, and %v is to be in it", family, outside)
+	}
+}
+
+// TestProgress: it moves with each packet of the connection and no other, and knows when one side has closed alone.
+func TestProgress(t *testing.T) {
+	b := newSampledBed(t, openWeb)
+	there := func(flags uint8) []byte { return b.tcp("10.0.1.5", 999, "10.0.0.10", 80, flags) }
+	back := func(flags uint8) []byte { return b.tcp("10.0.0.10", 80, "10.0.1.5", 999, flags) }
+	wants := func(what string, packets uint64, halfClosed bool) {
+		t.Helper()
+		if got, half := b.engine.Progress(tupleOf(t, there(syn))); got != packets || half != halfClosed {
+			t.Errorf("%s: %d packets, half closed %t; want %d, %t", what, got, half, packets, halfClosed)
+		}
+	}
+	wants("before", 0, false)
+	b.expect("SYN", b.Client, there(syn), "web")
+	b.expect("SYN-ACK", b.Web, back(synAck), "client")
+	b.expect("ACK", b.Client, there(ack), "web")
+	b.expect("of another connection", b.Client, b.tcp("10.0.1.5", 998, "10.0.0.10", 80, syn), "web")
+	wants("open", 3, false)
+	b.expect("FIN", b.Client, there(finAck), "web")
+	wants("closed by one side", 4, true)
+	b.expect("FIN back", b.Web, back(finAck), "client")
+	wants("closed by both", 5, false)
+}
+
+// TestSamplesOfTheLastHop: a packet whose TTL ends at the gateway has come to its interface, and the gateway's error leaves by it.
+func TestSamplesOfTheLastHop(t *testing.T) {
+	b := newSampledBed(t, func(b *fabrictest.Bed) { b.ThroughNAT() })
+	last := b.udp("10.0.1.5", 999, "203.0.113.5", 33434)
+	last[8] = 1 // TTL
+	out := []uint32{0}
+	if emitted := b.engine.Handle(b.now, b.Client.Attachment, [][]byte{fixed(last)}, out); len(emitted) != 1 {
+		t.Fatalf("%d packets are sent about one that has come too far", len(emitted))
+	}
+	b.wantSampled("time exceeded",
+		"client egress udp 10.0.1.5:999 > 203.0.113.5:33434 ACCEPT 1/35 flags 0 path 1",
+		"client ingress icmp type 11 10.0.0.220 > 10.0.1.5 ACCEPT 1/63 flags 0 path 0",
+		"nat.out egress icmp type 11 10.0.0.220 > 10.0.1.5 ACCEPT 1/63 flags 0 path 1",
+		"nat.out ingress udp 10.0.1.5:999 > 203.0.113.5:33434 ACCEPT 1/35 flags 0 path 0",
+	)
+}
+
 // TestSamplesOfICMPErrors: an error is a packet of its own; the router's are not logged.
 func TestSamplesOfICMPErrors(t *testing.T) {
 	b := newSampledBed(t, openWeb)

@@ -43,6 +43,7 @@ func (w *walk) translate(g *ENI, crossed bool) {
 	}
 	hop := Hop{Kind: HopNAT, Where: g.Name}
 	if !w.routed(g, hop) {
+		w.tap(g, Ingress, true, NothingNew).Passed = false // it came in, and is no packet of the connection
 		return
 	}
 	reason := w.admit(g)

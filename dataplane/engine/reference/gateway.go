@@ -201,11 +201,11 @@ func (w *walk) enterByEIGW(to *NIC) {
 	w.arrive(to, true)
 }
 
-// track makes the connections that this packet began tracked ones, whatever the rules: it is on its way to a gateway that remembers
-// connections itself (EC2 user guide, automatically tracked connections).
+// track makes the packet's connection a tracked one where it leaves, whatever the rules: it is on its way to a gateway that remembers
+// connections itself (EC2 user guide, automatically tracked connections). So is one that had been on another way before.
 func (w *walk) track() {
-	for _, c := range w.begun {
-		c.tracked = true
+	if w.latest != nil {
+		w.latest.tracked = true
 	}
 }
 

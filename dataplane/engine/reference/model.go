@@ -132,12 +132,12 @@ func (m *Model) Send(from uint32, p Packet, chosen int) Outcome {
 // walk is one packet on its way. A stage either ends it or calls the next.
 type walk struct {
 	m          *Model
-	p, sent    Packet // as it is by now, and as it was
-	vpc        *VPC   // where it is
-	sender     *NIC   // who really sent it; nil for a host, and behind a gateway
-	mtu        int    // below the packet's size: it arrives in pieces
-	passed     int    // NAT gateways
-	begun      []*connection
+	p, sent    Packet         // as it is by now, and as it was
+	vpc        *VPC           // where it is
+	sender     *NIC           // who really sent it; nil for a host, and behind a gateway
+	mtu        int            // below the packet's size: it arrives in pieces
+	passed     int            // NAT gateways
+	latest     *connection    // of the groups that the packet passed last, if it went the way of the connection's first one
 	translated []*translation // begun
 	chosen     int
 	out        Outcome
@@ -275,6 +275,7 @@ func (t Traffic) matches(p *Packet) bool {
 
 // groups is an interface's security groups.
 func (w *walk) groups(n *NIC, d direction) bool {
+	w.latest = nil
 	if w.p.Quote != nil {
 		// An error belongs to the connection that it quotes, of which the quoted packet went the other way.
 		if w.m.find(n.ID, d.opposite(), w.p.Quote) != nil {
@@ -303,9 +304,11 @@ func (w *walk) groups(n *NIC, d direction) bool {
 		if w.sender != nil {
 			c.sender = w.sender.ID
 		}
-		w.begun = append(w.begun, c)
 	}
 	c.see(&w.p, d, w.m.now)
+	if d == c.first {
+		w.latest = c
+	}
 	return true
 }
 
