@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/vpclab/vpclab/ctrl/check"
+	"github.com/vpclab/vpclab/ctrl/flowlog/catalog"
 	"github.com/vpclab/vpclab/ctrl/lab"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 )
@@ -63,8 +64,12 @@ func deliver(t *testing.T, file string, offload bool) map[string]string {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
+	if err := l.Undelivered(); err != nil {
+		t.Error(err)
+	}
 	left := readTree(t, dir)
 	delete(left, filepath.Base(file))
+	delete(left, filepath.Join("out", filepath.Base(catalog.Path("", s.Name)))) // says when it was written
 	return left
 }
 

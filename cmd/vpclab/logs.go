@@ -81,8 +81,9 @@ func logsCommand(m machine, c *console) *cobra.Command {
 	f.StringVar(&o.lab, "lab", "", "`LAB` that has the flow log, if several have")
 	f.StringVar(&o.dir, "dir", "", "read `DIR`, which a run was given by --out")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "tell how delivery goes")
-	if err := cmd.MarkFlagDirname("dir"); err != nil {
-		panic(err) // the flag is defined above
+	notations := cobra.FixedCompletions([]string{"table", "raw", "json"}, cobra.ShellCompDirectiveNoFileComp)
+	if err := errors.Join(cmd.MarkFlagDirname("dir"), cmd.RegisterFlagCompletionFunc("format", notations)); err != nil {
+		panic(err) // the flags are defined above
 	}
 	return cmd
 }

@@ -170,7 +170,7 @@ func TestUndeliveredGoesWithTheLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := build(t, strings.Replace(catalogLab, "/nowhere/at/all/log", filepath.Join(blocked, "log"), 1), true)
-	if err := b.Advance(time.Minute); err != nil {
+	if err := b.Advance(10 * time.Minute); err != nil { // there is NODATA at least
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil {
