@@ -208,23 +208,3 @@ func TestTrafficTypes(t *testing.T) {
 		t.Error("some is a traffic type")
 	}
 }
-
-// The lab ends within a window: what it has is told, and the interface was idle until then.
-func TestFinish(t *testing.T) {
-	b := at(t, 0)
-	b.join(1, named("eni-1"), "10.0.0.1")
-	b.join(2, named("eni-2"), "10.0.0.2")
-	b.subscribe(log(t, "short", vpc, flowlog.All, time.Minute), 0)
-	b.subscribe(log(t, "long", vpc, flowlog.All, 0), 0)
-	b.Add(sample(1, "out", tcp("10.0.0.1", 1, "10.0.1.1", 2), 1, 40, 70, 70))
-	var lines []string
-	for _, w := range b.Finish(unix(90)) {
-		for s, r := range w.Records() {
-			lines = append(lines, s.ID+": "+string(s.Format.Append(nil, r)))
-		}
-	}
-	wants(t, lines,
-		"short: eni-1 - - - 0 59 - NODATA", "short: eni-2 - - - 0 59 - NODATA",
-		"short: eni-1 10.0.0.1 10.0.1.1 1 70 70 ACCEPT OK", "short: eni-2 - - - 60 89 - NODATA",
-		"long: eni-1 10.0.0.1 10.0.1.1 1 70 70 ACCEPT OK", "long: eni-2 - - - 0 89 - NODATA")
-}

@@ -28,6 +28,9 @@ func (e *Engine) answer(att *fabric.Attachment, b []byte, info *packet.Info) {
 	case flow.MTUExceeded:
 		e.answerTooBig(att, b, info, int(e.path.MTU))
 	case flow.NATIdle:
+		if info.TCPFlags&flow.SYN != 0 {
+			return // it answers what the gateway has never seen, and continues no connection
+		}
 		e.answerFrom(e.path.Gateway, packet.AppendRST(make([]byte, netdev.Headroom), b, info))
 	case flow.TTLExpired:
 		if g := e.path.Gateway; g != nil && e.mayTell(att) {

@@ -118,7 +118,7 @@ func TestCounters(t *testing.T) {
 	m := NewMemory(4, 2)
 	m.Slots[2].Add(3, 300, SYN, 10)
 	m.Slots[2].Add(1, 100, ACK, 20)
-	if got, want := m.Slots[2].Read(), (Counters{Packets: 4, Bytes: 400, First: 10, Last: 20, Flags: SYN | ACK}); got != want {
+	if got, want := m.Slots[2].Read(), (Counters{Packets: 4, Bytes: 400, First: 10, Last: 20, Flags: SYN | ACK, Recent: SYN}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	m.Slots[2].Reset()

@@ -322,9 +322,9 @@ func (w *walk) translate(gateway *NIC) {
 }
 
 // reset answers a packet of a TCP connection that the gateway has forgotten, as its sender knows it, under the gateway's own subnet's ACL and
-// route table.
+// route table. A SYN-ACK answers what the gateway has never seen.
 func (w *walk) reset(gateway *NIC) {
-	if w.p.Protocol != tcp || w.p.Flags&rst != 0 {
+	if w.p.Protocol != tcp || w.p.Flags&(rst|syn) != 0 {
 		return
 	}
 	p := w.sent.Answer()
