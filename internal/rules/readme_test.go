@@ -61,7 +61,7 @@ func commands(page string) (all []string) {
 func pages(t *testing.T) []string {
 	t.Helper()
 	found := slices.DeleteFunc(committed(t), func(name string) bool { return filepath.Ext(name) != ".md" })
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reasons.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/flow-logs.md", "docs/reasons.md"} {
 		if !slices.Contains(found, name) {
 			t.Errorf("%s is missing", name)
 		}
@@ -69,18 +69,17 @@ func pages(t *testing.T) []string {
 	return found
 }
 
-// A newcomer with Go and a Linux machine needs two commands: one that shows what vpclab is, and one that proves it. Between them, two
-// show flow logs.
-func TestReadmeHasFourCommands(t *testing.T) {
+// A newcomer with Go and a Linux machine needs two commands: one that shows what vpclab is, and one that proves it.
+func TestReadmeHasTwoCommands(t *testing.T) {
 	have := commands(read(t, "README.md"))
-	if len(have) != 4 {
-		t.Fatalf("README.md has %d commands, not four: %q", len(have), have)
+	if len(have) != 2 {
+		t.Fatalf("README.md has %d commands, not two: %q", len(have), have)
 	}
 	if !strings.Contains(have[0], "go build") || !strings.HasSuffix(have[0], "vpclab run scenarios/tour.yaml") {
 		t.Errorf("README.md's first command does not build vpclab and run the tour: %s", have[0])
 	}
-	if !strings.HasSuffix(have[3], "go test ./...") { // this test is part of it, so it is not run here
-		t.Errorf("README.md's last command does not run the tests: %s", have[3])
+	if !strings.HasSuffix(have[1], "go test ./...") { // this test is part of it, so it is not run here
+		t.Errorf("README.md's second command does not run the tests: %s", have[1])
 	}
 }
 
@@ -111,14 +110,12 @@ func TestReadmesFirstCommandEndsInPassed(t *testing.T) {
 	}
 }
 
-// The section on flow logs has a scenario, commands, and what they print: byte for byte, as IDs are derived and the clock is set.
-func TestReadmesFlowLogs(t *testing.T) {
+// The page on flow logs has a scenario, commands, and what they print: byte for byte, as IDs are derived and the clock is set.
+func TestFlowLogsPage(t *testing.T) {
 	needRoot(t)
-	_, section, _ := strings.Cut(read(t, "README.md"), "\n## Flow logs\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	found := blocks(section)
+	found := blocks(read(t, "docs/flow-logs.md"))
 	if len(found) != 3 || found[0].language != "yaml" || found[1].language != "sh" || found[2].language != "" {
-		t.Fatalf("the section has not a scenario, commands and their output, but %d blocks", len(found))
+		t.Fatalf("the page has not a scenario, commands and their output, but %d blocks", len(found))
 	}
 	dir := t.TempDir()
 	build := exec.Command("go", "build", "-o", filepath.Join(dir, "vpclab"), "./cmd/vpclab")
@@ -143,7 +140,7 @@ func TestReadmesFlowLogs(t *testing.T) {
 	}
 	_, records, _ := strings.Cut(out.String(), " passed, 0 failed\n")
 	if records != found[2].text {
-		t.Errorf("README.md's flow log is\n%swant what is printed:\n%s", found[2].text, records)
+		t.Errorf("the flow log of docs/flow-logs.md is\n%swant what is printed:\n%s", found[2].text, records)
 	}
 }
 
