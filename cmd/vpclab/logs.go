@@ -371,6 +371,8 @@ func deliveryOf(l *catalog.Log, c *catalog.Catalog, some, verbose bool) (lines [
 		say("delivery FAILED: %s: %s%s", s.Cause, s.Detail, wait)
 	case some && (verbose || wait != ""):
 		say("delivery %s%s%s", s.Status, wait, whenDue(l, c))
+	case l.Endpoint != "":
+		say("its records are in %s at %s: read them there%s", l.Destination, l.Endpoint, wait)
 	case !some:
 		say("nothing delivered yet%s%s", wait, whenDue(l, c))
 	}

@@ -36,8 +36,10 @@ type runningLab interface {
 
 // startOptions are how a lab is started.
 type startOptions struct {
-	offload  bool
-	out      string // where flow logs are delivered; empty: they go with the lab
+	offload bool
+	out     string // where flow logs are delivered; empty: they go with the lab
+	// services are where flow logs with such a destination are delivered instead.
+	services logServices
 	progress func(stage string, done, total int)
 }
 
@@ -49,6 +51,9 @@ type runOptions struct {
 	only    []string
 	offload onOff
 	out     string
+	s3, cw  string // URLs
+
+	services logServices // at them
 }
 
 const runHelp = `Build the lab of each scenario FILE, run its checks with real packets, and
@@ -103,6 +108,8 @@ func runCommand(m machine, c *console) *cobra.Command {
 	f.StringVar(&o.junit, "junit", "", "also write the results to `FILE` as JUnit XML")
 	f.StringArrayVar(&o.only, "only", nil, "run only the check `NAME` (repeatable)")
 	f.StringVar(&o.out, "out", "", "deliver flow logs to `DIR`, else they go with the lab")
+	f.StringVar(&o.s3, "s3", "", "deliver flow logs for s3:// by S3's API at `URL`")
+	f.StringVar(&o.cw, "cloudwatch", "", "and those for cloudwatch: by its API at `URL`")
 	f.Var(&o.offload, "offload", "forward known flows in eBPF")
 	return cmd
 }
@@ -175,6 +182,10 @@ func runAll(ctx context.Context, m machine, c *console, o runOptions, files []st
 		return wrongFiles(files, problems), &failure{statusUsage, err}
 	}
 	if err := checkNames(scenarios, o.only); err != nil {
+		return nil, err
+	}
+	var err error
+	if o.services, err = servicesOf(o.s3, o.cw); err != nil {
 		return nil, err
 	}
 	if err := checkOut(o.out); err != nil {
@@ -287,7 +298,7 @@ func runFile(ctx context.Context, m machine, c *console, o runOptions, tell repo
 	began := time.Now()
 	var up atomic.Bool // a change reports progress too, but then a check's line says more
 	lab, err := m.Start(ctx, r.Scenario, startOptions{
-		offload: bool(o.offload), out: o.out,
+		offload: bool(o.offload), out: o.out, services: o.services,
 		progress: func(stage string, done, total int) {
 			if !up.Load() {
 				c.progress(name, "building", buildDetail(stage, done, total))

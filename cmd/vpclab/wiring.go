@@ -24,7 +24,7 @@ import (
 type thisMachine struct{}
 
 func (thisMachine) Start(ctx context.Context, s *scenario.Scenario, o startOptions) (runningLab, error) {
-	l, err := lab.Start(ctx, s, lab.Options{Offload: o.offload, Out: o.out, Progress: o.progress})
+	l, err := lab.Start(ctx, s, lab.Options{Offload: o.offload, Out: o.out, S3: o.services.s3, CloudWatch: o.services.cloudWatch, Progress: o.progress})
 	if err != nil {
 		return nil, blame(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -65,6 +66,8 @@ type wire struct {
 	done    sync.WaitGroup
 	ingress engineCount
 	egress  engineCount
+	// unlogged are the frames that flow logs do not tell of, with their Ethernet headers: into the guest and out of it.
+	unloggedIn, unloggedOut engineCount
 }
 
 // listen begins to count at a guest's eth0. Frames that flow logs do not tell of are left out: ARP, neighbour and router discovery, MLD.
@@ -109,11 +112,14 @@ func (w *wire) run() {
 		}
 		const virtio = 10
 		c := wireCountOf(buf[virtio:n], binary.NativeEndian.Uint16(buf[4:]))
+		to, unlogged := &w.ingress, &w.unloggedIn
 		if link, ok := from.(*unix.SockaddrLinklayer); ok && link.Pkttype == unix.PACKET_OUTGOING {
-			w.egress = engineCount{w.egress.Packets + c.Packets, w.egress.Bytes + c.Bytes}
-		} else {
-			w.ingress = engineCount{w.ingress.Packets + c.Packets, w.ingress.Bytes + c.Bytes}
+			to, unlogged = &w.egress, &w.unloggedOut
 		}
+		if c.Packets == 0 {
+			to, c = unlogged, engineCount{1, uint64(n - virtio)} // none of them is longer than what is read
+		}
+		*to = engineCount{to.Packets + c.Packets, to.Bytes + c.Bytes}
 	}
 }
 
@@ -155,52 +161,111 @@ func wireCountOf(frame []byte, segment uint16) engineCount {
 }
 
 // TestLogsAreExact: after ten minutes of lab time and all sorts of traffic, while the flow cache is wiped and VPCs change, the sums in the
-// flow log are what taps in the guests counted, to the packet and to the byte.
+// flow log are what taps in the guests counted, to the packet and to the byte. Where the guests segment by themselves, so are their
+// interfaces' counters, less 14 bytes of each frame and less the frames that are not logged.
 func TestLogsAreExact(t *testing.T) {
 	needRoot(t)
-	both(t, func(t *testing.T, offload bool) {
-		out := filepath.Join(t.TempDir(), "all.log")
-		s := parse(t, strings.Replace(exactLab, "DIR/all.log", out, 1))
-		l, err := Start(context.Background(), s, Options{Offload: offload})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		b := bed{l, t}
-		before := map[scenario.Node]uint64{}
-		wires := map[scenario.Node]*wire{}
-		for _, n := range []scenario.Node{webNode, appNode} {
-			before[n] = b.tallyOf(n).dropped[flow.UpcallQueueFull].Packets
-			wires[n] = b.listen(n)
-		}
-		connections := b.mixedTraffic(s, 12*time.Second)
+	both(t, func(t *testing.T, offload bool) { logsAreExact(t, offload, false) })
+	t.Run("without segmentation offload", func(t *testing.T) { logsAreExact(t, true, true) })
+}
 
-		if err := b.Advance(2 * time.Minute); err != nil {
-			t.Fatal(err)
+func logsAreExact(t *testing.T, offload, segmented bool) {
+	out := filepath.Join(t.TempDir(), "all.log")
+	s := parse(t, strings.Replace(exactLab, "DIR/all.log", out, 1))
+	l, err := Start(context.Background(), s, Options{Offload: offload})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b := bed{l, t}
+	before, counters := map[scenario.Node]uint64{}, map[scenario.Node]engineCount{}
+	wires := map[scenario.Node]*wire{}
+	for _, n := range []scenario.Node{webNode, appNode} {
+		before[n] = b.tallyOf(n).dropped[flow.UpcallQueueFull].Packets
+		if segmented {
+			b.segmentInGuest(n)
 		}
-		sums := map[string]engineCount{}
-		for n, w := range wires {
-			missed, err := w.end()
-			if err != nil || missed != 0 {
-				t.Fatalf("the tap of %s missed %d frames: %v", n, missed, err)
+		counters[n] = b.transmitted(n)
+		wires[n] = b.listen(n)
+	}
+	connections := b.mixedTraffic(s, 12*time.Second)
+
+	if err := b.Advance(2 * time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]engineCount{}
+	for n, w := range wires {
+		missed, err := w.end()
+		if err != nil || missed != 0 {
+			t.Fatalf("the tap of %s missed %d frames: %v", n, missed, err)
+		}
+		if full := b.tallyOf(n).dropped[flow.UpcallQueueFull].Packets - before[n]; full != 0 {
+			t.Fatalf("%d packets of %s found the engine's queue full: no log can tell of them", full, n)
+		}
+		if now := b.transmitted(n); segmented {
+			got := engineCount{now.Packets - counters[n].Packets - w.unloggedOut.Packets, now.Bytes - counters[n].Bytes - w.unloggedOut.Bytes}
+			if got.Bytes -= 14 * got.Packets; got != w.egress {
+				t.Errorf("%s: the interface sent %+v, less %+v that are not logged, and the tap has %+v", n, got, w.unloggedOut, w.egress)
 			}
-			if full := b.tallyOf(n).dropped[flow.UpcallQueueFull].Packets - before[n]; full != 0 {
-				t.Fatalf("%d packets of %s found the engine's queue full: no log can tell of them", full, n)
+		}
+		id := b.interfaceID(n)
+		sums[id+" egress"], sums[id+" ingress"] = w.egress, w.ingress
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	logged, records := sumsOf(t, out)
+	for what, want := range sums {
+		if got := logged[what]; got != want || want.Packets < 1000 {
+			t.Errorf("%s: the log has %d packets of %d bytes, and the tap %d of %d", what, got.Packets, got.Bytes, want.Packets, want.Bytes)
+		}
+	}
+	t.Logf("%d short connections, %d records, %v", connections, records, sums)
+}
+
+// segmentInGuest switches segmentation offload off at a guest's eth0: what its interface counts then is what the wire carries.
+func (b bed) segmentInGuest(n scenario.Node) {
+	b.t.Helper()
+	const setTSO, setGSO = 0x1f, 0x24 // ETHTOOL_STSO, ETHTOOL_SGSO of linux/ethtool.h
+	b.do(n, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		for _, command := range []uint32{setTSO, setGSO} {
+			value := struct{ command, on uint32 }{command, 0}
+			request := struct {
+				name [unix.IFNAMSIZ]byte
+				data unsafe.Pointer
+				_    [16]byte
+			}{data: unsafe.Pointer(&value)}
+			copy(request.name[:], "eth0")
+			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
+				return fmt.Errorf("ethtool command %#x: %w", command, errno)
 			}
-			id := b.interfaceID(n)
-			sums[id+" egress"], sums[id+" ingress"] = w.egress, w.ingress
 		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		logged, records := sumsOf(t, out)
-		for what, want := range sums {
-			if got := logged[what]; got != want || want.Packets < 1000 {
-				t.Errorf("%s: the log has %d packets of %d bytes, and the tap %d of %d", what, got.Packets, got.Bytes, want.Packets, want.Bytes)
-			}
-		}
-		t.Logf("%d short connections, %d records, %v", connections, records, sums)
+		return nil
 	})
+}
+
+// transmitted is what a guest's eth0 has sent by its own count: frames and their bytes.
+func (b bed) transmitted(n scenario.Node) (c engineCount) {
+	b.t.Helper()
+	b.do(n, func() error {
+		table, err := os.ReadFile("/proc/thread-self/net/dev")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(table)) {
+			if fields := strings.Fields(line); len(fields) > 10 && fields[0] == "eth0:" {
+				_, err := fmt.Sscan(fields[9]+" "+fields[10], &c.Bytes, &c.Packets)
+				return err
+			}
+		}
+		return errors.New("/proc/net/dev has no eth0")
+	})
+	return c
 }
 
 // interfaceID is the ENI of a node's eth0.

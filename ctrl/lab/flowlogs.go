@@ -33,6 +33,7 @@ type flowLogs struct {
 	recent     recent
 	closed     bool
 
+	due      chan struct{} // something is to be delivered
 	register register
 }
 
@@ -43,11 +44,13 @@ func (f *flowLogs) activeLocked() bool { return len(f.logs) > 0 }
 
 // places is where flow logs are delivered, and their spools.
 func (f *flowLogs) places() (destination.Places, string) {
-	out := f.lab.options.Out
-	if out == "" {
-		return destination.Places{Dir: filepath.Join(f.lab.host.Dir(), "logs")}, filepath.Join(f.lab.host.Dir(), "spool")
+	o := f.lab.options
+	places := destination.Places{Dir: o.Out, S3: o.S3, Logs: o.CloudWatch}
+	if o.Out == "" {
+		places.Dir = filepath.Join(f.lab.host.Dir(), "logs")
+		return places, filepath.Join(f.lab.host.Dir(), "spool")
 	}
-	return destination.Places{Dir: out}, filepath.Join(out, ".spool-"+f.lab.name)
+	return places, filepath.Join(o.Out, ".spool-"+f.lab.name)
 }
 
 // limits are those of a flow log's delivery, which takes as long as in AWS.
@@ -74,7 +77,7 @@ func (f *flowLogs) take(plan *compile.Plan) error {
 	at := f.lab.clock.At(now)
 	if f.publisher == nil {
 		_, spool := f.places()
-		f.publisher = delivery.NewPublisher(flowlog.Options{Start: f.lab.clock.start, Services: plan.Services}, spool)
+		f.publisher = delivery.NewPublisher(flowlog.Options{Start: f.lab.clock.start, Flows: f.lab.options.LogFlows, Services: plan.Services}, spool)
 	}
 	f.countLocked(now)
 	for index, i := range plan.Interfaces {
@@ -148,29 +151,37 @@ func (f *flowLogs) collect() {
 	}
 }
 
-// tick closes the windows that are over and delivers what is due. It returns after how much real time there will be more to do; a long time
-// if there will be nothing by itself.
-func (f *flowLogs) tick(ctx context.Context) time.Duration {
-	wait, due := f.closeDue()
-	if due {
-		f.deliver(ctx)
-	}
-	return wait
-}
-
-func (f *flowLogs) closeDue() (wait time.Duration, due bool) {
+// tick closes the windows that are over and has delivered what is due. It returns after how much real time there will be more to do; a long
+// time if there will be nothing by itself.
+func (f *flowLogs) tick() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rate := f.lab.clock.rate
 	if !f.activeLocked() || rate == 0 {
-		return time.Hour, false
+		return time.Hour
 	}
 	now := monotonic()
-	if due = !f.lab.clock.At(now).Before(f.next); due {
+	if !f.lab.clock.At(now).Before(f.next) {
 		f.countLocked(now)
 		f.closeLocked(now)
+		select {
+		case f.due <- struct{}{}:
+		default: // it is known
+		}
 	}
-	return time.Duration(float64(f.next.Sub(f.lab.clock.At(now)))/rate) + time.Millisecond, due
+	return time.Duration(float64(f.next.Sub(f.lab.clock.At(now)))/rate) + time.Millisecond
+}
+
+// runDeliveries delivers what tick finds due. A destination may take long, and the lab's housekeeping does not wait for it.
+func (f *flowLogs) runDeliveries(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.due:
+			f.deliver(ctx)
+		}
+	}
 }
 
 // deliver hands over what is due. That a destination fails is its log's state, and it is tried again.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/compile"
+	"github.com/vpclab/vpclab/ctrl/flowlog/destination"
 	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/ctrl/vpc"
@@ -28,6 +29,10 @@ type Options struct {
 	// Out is the folder below which flow logs are delivered that name no endpoint of their own; it is made if need be. Empty: they go with
 	// the lab.
 	Out string
+	// S3 and CloudWatch are services that speak AWS's APIs, to which flow logs go with such a destination; nil: to folders.
+	S3, CloudWatch *destination.Endpoint
+	// LogFlows is how many flows a window of the flow logs holds; more are skipped, and told as SKIPDATA. 0: flowlog.DefaultFlows.
+	LogFlows int
 	// Progress is told what is being done; done of total are attachments or programs. It may be nil, and is called from any goroutine.
 	Progress func(stage string, done, total int)
 }
@@ -79,6 +84,7 @@ func Start(ctx context.Context, s *scenario.Scenario, o Options) (*Lab, error) {
 	}
 	l.guests.lab, l.guests.dir = l, directoryOf(s)
 	l.links.lab, l.logs.lab = l, l
+	l.logs.due = make(chan struct{}, 1)
 	if err := l.start(ctx, s); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -116,6 +122,7 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 	background, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	l.running.Go(func() { l.runSweeps(background) })
+	l.running.Go(func() { l.logs.runDeliveries(background) })
 	return l.guests.update(ctx, s.Model)
 }
 
@@ -364,7 +371,7 @@ type Stats struct {
 func (l *Lab) runSweeps(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	window := time.NewTimer(l.logs.tick(ctx))
+	window := time.NewTimer(l.logs.tick())
 	defer window.Stop()
 	for {
 		select {
@@ -375,7 +382,7 @@ func (l *Lab) runSweeps(ctx context.Context) {
 			l.logs.collect()
 		case <-window.C:
 		}
-		window.Reset(l.logs.tick(ctx)) // also after a change or a jump, which it does not hear of
+		window.Reset(l.logs.tick()) // also after a change or a jump, which it does not hear of
 	}
 }
 

@@ -47,8 +47,10 @@ func (f *flowLogs) registerLocked() error {
 		_, there := f.logs[e.ID]
 		e.Ended = !there
 	}
+	places, _ := f.places()
 	for id, l := range f.logs {
 		now := listed{Log: catalog.LogOf(l.Name, &l.Subscription), to: l.Destination.Kind, delivery: f.publisher.Log(id)}
+		now.Endpoint = places.EndpointOf(&l.Subscription)
 		if i := slices.IndexFunc(r.entries, func(e *listed) bool { return e.ID == id }); i >= 0 {
 			*r.entries[i] = now
 		} else {

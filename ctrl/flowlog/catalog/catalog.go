@@ -41,6 +41,7 @@ type Log struct {
 	Interval    int       `json:"interval_s"`
 	Format      string    `json:"format"`
 	Destination string    `json:"destination"`
+	Endpoint    string    `json:"endpoint,omitempty"` // of the service that has the records; empty if they are in a folder
 	Parquet     bool      `json:"parquet,omitempty"`
 	Ended       bool      `json:"ended,omitempty"` // it was removed, or is of an earlier run; its records stay
 	Due         time.Time `json:"due,omitzero"`    // lab time of the next delivery; zero if none will come by itself

@@ -23,6 +23,17 @@ type Places struct {
 	Logs *Endpoint
 }
 
+// EndpointOf is the URL of the service that takes a subscription's records, and empty where they go to a folder.
+func (p Places) EndpointOf(s *flowlog.Subscription) string {
+	switch d := s.Destination; {
+	case d.Kind == flowlog.S3 && p.S3 != nil:
+		return p.S3.URL
+	case d.Kind == flowlog.CloudWatch && p.Logs != nil:
+		return p.Logs.URL
+	}
+	return ""
+}
+
 // Of makes a subscription's destination. A file's relative path is below Dir.
 func (p Places) Of(s *flowlog.Subscription) (delivery.Destination, error) {
 	switch d := s.Destination; {
