@@ -345,22 +345,21 @@ func TestShape(t *testing.T) {
 		})
 		before := b.tallyOf(webNode).dropped[flow.LinkQueueFull].Packets
 		until(t, "the link is full", func() bool { return b.tallyOf(webNode).dropped[flow.LinkQueueFull].Packets > before+1000 })
-		// It never carries more than its rate, and that much whenever the machine lets its packets come in time.
-		best := 0.0
-		for range 20 {
+		// On a busy machine packets come late and then all at once: of some periods of two seconds, one without that must come.
+		var measured []float64
+		within := func(r float64) bool { return math.Abs(r-rate) <= rate/20 }
+		for len(measured) < 8 && !slices.ContainsFunc(measured, within) {
 			bytes0, began := came()
-			until(t, "half a second is over", func() bool { return time.Since(began) > 500*time.Millisecond })
+			until(t, "two seconds are over", func() bool { return time.Since(began) > 2*time.Second })
 			bytes1, ended := came()
-			if best = max(best, 8*float64(bytes1-bytes0)/ended.Sub(began).Seconds()); best > 0.95*rate {
-				break
-			}
+			measured = append(measured, 8*float64(bytes1-bytes0)/ended.Sub(began).Seconds())
 		}
 		if _, err := load.stop(); err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%.1f Mbit/s came through", best/1e6)
-		if math.Abs(best-rate) > rate/20 {
-			t.Errorf("%.1f Mbit/s came through, want 100 within 5 %%", best/1e6)
+		t.Logf("came through, in bit/s: %.4g", measured)
+		if !slices.ContainsFunc(measured, within) {
+			t.Errorf("came through, in bit/s: %.4g; want %.4g within 5 %%", measured, rate)
 		}
 	})
 }
