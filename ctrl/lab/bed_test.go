@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -211,6 +212,7 @@ func ioctl(request uint, req *unix.Ifreq) error {
 type tally struct {
 	delivered engineCount
 	dropped   map[flow.Reason]flow.DropCounter
+	resets    uint64 // RSTs that the guest's kernel sent for no connection, as for the second answer to a FIN that it had sent twice
 }
 
 // engineCount is a number of wire packets and their IP bytes.
@@ -224,7 +226,32 @@ func (b bed) tallyOf(n scenario.Node) tally {
 		b.t.Fatal(err)
 	}
 	index := b.attachmentOf(n).Index
-	return tally{delivered: engineCount(s.Delivered[index]), dropped: s.Dropped[index]}
+	return tally{delivered: engineCount(s.Delivered[index]), dropped: s.Dropped[index], resets: b.resetsOf(n)}
+}
+
+// resetsOf reads the kernel's OutRsts in a guest.
+func (b bed) resetsOf(n scenario.Node) (resets uint64) {
+	b.t.Helper()
+	b.do(n, func() error {
+		table, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			return err
+		}
+		var names []string
+		for line := range strings.Lines(string(table)) {
+			fields := strings.Fields(line)
+			switch {
+			case fields[0] != "Tcp:":
+			case names == nil:
+				names = fields
+			default:
+				resets, err = strconv.ParseUint(fields[slices.Index(names, "OutRsts")], 10, 64)
+				return err
+			}
+		}
+		return errors.New("/proc/net/snmp tells nothing of TCP")
+	})
+	return resets
 }
 
 // lost counts the packets that were dropped for any of the reasons that a guest's own neighbour discovery does not cause.
