@@ -14,7 +14,11 @@ type Model struct {
 	Peerings []*Peering
 	FlowLogs []*FlowLog
 	Hosts    []*Host
+	Services Services
+	Zones    []*PrivateZone
 	Tracking Tracking
+	// DownZones are the availability zones that are down at present: us-east-1b.
+	DownZones []string
 	// Elapsed is the lab time that `advance` has let pass before this model.
 	Elapsed time.Duration
 	// Elastic are the public IPv4 addresses allocated to the account, in use or not.
@@ -46,6 +50,8 @@ type VPC struct {
 	PrefixLists       []*PrefixList
 	SecurityGroups    []*SecurityGroup // the default group first
 	Instances         []*Instance
+	Endpoints         []*Endpoint
+	EndpointServices  []*EndpointService
 }
 
 // Subnet is one subnet; it lies in one availability zone and has one route table and one ACL.
@@ -199,6 +205,8 @@ type Instance struct {
 	Forward    bool   // the guest forwards packets (an appliance)
 	Serve      []Listener
 	Run        []string // a program and its arguments; empty: none
+	Role       Role
+	Metadata   Metadata
 }
 
 // ENI is an elastic network interface of an instance.
