@@ -80,7 +80,7 @@ func (w *walk) matchPeer(r *SGRule, e *ENI, d Direction) bool {
 // open to everybody in the opposite direction, both of the packet's address family (EC2 user guide, untracked connections). An endpoint tracks all.
 func (w *walk) untracked(e *ENI, d Direction) bool {
 	t := &w.packet.Tuple
-	if t.Protocol != flow.TCP && t.Protocol != flow.UDP || e.Portal != nil {
+	if t.Protocol != flow.TCP && t.Protocol != flow.UDP || e.Portals != nil {
 		return false
 	}
 	there, back := false, false

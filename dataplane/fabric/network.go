@@ -85,8 +85,9 @@ type ENI struct {
 	Public          map[netip.Addr]netip.Addr
 	Groups          []*SecurityGroup
 	SourceDestCheck bool
-	NAT             *NAT    // of a NAT gateway's interface, which has no groups
-	Portal          *Portal // of an interface endpoint's interface, or of a load balancer's, which has no groups
+	NAT             *NAT // of a NAT gateway's interface, which has no groups
+	// Portals are those of an interface endpoint, or of a load balancer, which has no groups, by its addresses.
+	Portals map[netip.Addr]*Portal
 }
 
 // NAT is what a NAT gateway's interface translates to.

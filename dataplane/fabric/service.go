@@ -161,8 +161,13 @@ func (w *walk) askByGateway(g *GatewayEndpoint, v *VPC) {
 
 // askByInterface is a packet that reaches an interface endpoint, or an answer that reaches a load balancer.
 func (w *walk) askByInterface(e *ENI) {
-	if e.Portal.Kind == BalancerPortal {
-		w.answerBalancer(e)
+	p := e.Portals[w.dst()]
+	switch {
+	case p == nil:
+		w.drop(Hop{Kind: HopDestCheck, Where: e.Name}, flow.SourceDestCheck)
+		return
+	case p.Kind == BalancerPortal:
+		w.answerBalancer(e, p)
 		return
 	}
 	note, ok := w.groups(e, Ingress)
@@ -178,15 +183,15 @@ func (w *walk) askByInterface(e *ENI) {
 	switch t := &w.packet.Tuple; {
 	case t.Protocol != flow.TCP && !w.packet.Error:
 		w.drop(hop, flow.VPCEInterfaceProtocol)
-	case !w.packet.Error && !e.Portal.answers(t):
+	case !w.packet.Error && !p.answers(t):
 		w.drop(hop, flow.ServiceUnavailable)
 	case w.fitsEndpoint(hop):
-		w.enterServices(e.Portal, hop)
+		w.enterServices(p, hop)
 	}
 }
 
 // answerBalancer is a packet to a load balancer's interface. Only answers of its targets come in.
-func (w *walk) answerBalancer(e *ENI) {
+func (w *walk) answerBalancer(e *ENI, p *Portal) {
 	hop := Hop{Kind: HopEndpoint, Where: e.Name}
 	known := w.state.Recall(e, Ingress, &w.packet) != Unknown
 	w.tap(e, Ingress, known, NothingNew)
@@ -194,7 +199,7 @@ func (w *walk) answerBalancer(e *ENI) {
 	case !known:
 		w.drop(hop, flow.NLBInbound)
 	case w.fitsEndpoint(hop):
-		w.enterServices(e.Portal, hop)
+		w.enterServices(p, hop)
 	}
 }
 

@@ -136,7 +136,7 @@ func (w *walk) leave(e *ENI) {
 	case e.NAT != nil:
 		w.depart(e, NothingNew)
 		return
-	case e.Portal != nil: // the engine sends in its name
+	case e.Portals != nil: // the engine sends in its name
 		w.depart(e, NothingNew)
 		return
 	case e.Subnet.Down:
@@ -259,7 +259,7 @@ func (w *walk) arrive(e *ENI, crossed bool) {
 	case e.NAT != nil:
 		w.restore(e)
 		return
-	case e.Portal != nil:
+	case e.Portals != nil:
 		w.askByInterface(e)
 		return
 	}
