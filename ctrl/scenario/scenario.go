@@ -99,47 +99,41 @@ type Do struct {
 	Held     string // say, close: the connection's name
 	Send     Packet // send
 	DNS      Query
-	S3       S3Request
-	DynamoDB DynamoDBRequest
+	S3       S3Do
+	DynamoDB DynamoDBDo
 }
 
 // Query is what `dns` asks.
 type Query struct {
-	Name string // without the last dot; of an address that was written, its reverse name
+	Name string // without the last dot; for an address that was written, its reverse name
 	Type string // A, AAAA, CNAME, PTR, TXT, MX, SRV, NS, SOA
 }
 
-// Operation is what a check of a service does.
-type Operation string
-
-// The operations. List is S3's alone.
+// What checks do with a service. List is S3's alone.
 const (
-	Put  Operation = "put"
-	Get  Operation = "get"
-	List Operation = "list"
+	Put  = "put"
+	Get  = "get"
+	List = "list"
 )
 
-// S3Request is one request of `s3`.
-type S3Request struct {
-	Operation
+// S3Do is one request to S3.
+type S3Do struct {
+	Op     string // Put, Get, List
 	Bucket string
 	Key    string // of list the prefix, which may be empty
 	Text   string // put: the object
-	Route
-}
-
-// DynamoDBRequest is one request of `dynamodb`.
-type DynamoDBRequest struct {
-	Operation
-	Table string
-	Item  string // a JSON object of plain values: put: the item; get: the key's attributes
-	Route
-}
-
-// Route is where a request to a service goes.
-type Route struct {
-	Region string // whose service is asked; of an internet host that says none the lab's
+	Region string // whose S3 is asked
 	// By is the interface endpoint whose own DNS name is asked in place of the service's; the zero value: none.
+	By vpc.EndpointRef
+}
+
+// DynamoDBDo is one request to DynamoDB.
+type DynamoDBDo struct {
+	Op     string // Put, Get
+	Table  string
+	Item   string // a JSON object of plain values: put: the item; get: the key's attributes
+	Region string // whose DynamoDB is asked
+	// By is as in S3Do.
 	By vpc.EndpointRef
 }
 
