@@ -29,7 +29,8 @@ type Plan struct {
 	Interfaces map[uint32]flowlog.Interface
 	Services   *flowlog.Services
 	FlowLogs   []FlowLog // in the model's order
-	Portals    []Portal  // the addresses inside the services' namespace
+	// Portals are the addresses inside the services' namespace, with what they stand for.
+	Portals map[netip.Addr]Portal
 
 	numbers numbers
 }
@@ -68,6 +69,7 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 			Scopes:    map[uint32]uint32{},
 
 			Interfaces: map[uint32]flowlog.Interface{},
+			Portals:    map[netip.Addr]Portal{},
 			numbers:    newNumbers(),
 		},
 		groups: map[vpc.GroupRef]fabric.GroupID{},
@@ -180,7 +182,11 @@ func (c *compiler) host(h *vpc.Host) {
 		}
 	}
 	c.routers(scope, a)
-	c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: h.Name})
+	guest := hostnet.Guest{Namespace: namespace, Hostname: h.Name}
+	if a.Router4.IsValid() {
+		guest.Resolver = []netip.Addr{vpc.PublicResolver}
+	}
+	c.plan.Desired.Guests = append(c.plan.Desired.Guests, guest)
 	c.plan.Desired.Attachments = append(c.plan.Desired.Attachments, a)
 }
 
@@ -256,7 +262,9 @@ func (c *compiler) vpc(v *vpc.VPC) {
 	enis := map[vpc.Target]*fabric.ENI{}
 	for _, i := range v.Instances {
 		namespace := hostnet.GuestNamespace(c.model.Name, v.Name, i.Name)
-		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: i.Name, Forward: i.Forward})
+		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{
+			Namespace: namespace, Hostname: i.Name, Forward: i.Forward, Resolver: resolver(v, i.Interfaces[0]), Search: searchDomain(v.Region),
+		})
 		for n, e := range i.Interfaces {
 			eni := c.eni(v, e, n, subnets[e.Subnet], groups, namespace)
 			c.logged(v, e.Subnet, i.ID, eni)

@@ -3,6 +3,7 @@ package compile
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -75,6 +76,7 @@ func (c *compiler) services() {
 		Namespace: namespace, Hostname: "services", Local: []netip.Prefix{portalSpace4, portalSpace6},
 	})
 	c.plan.Desired.Attachments = append(c.plan.Desired.Attachments, a)
+	c.portal(&fabric.Portal{Kind: fabric.PublicPortal, Service: DNS, Outside: vpc.PublicResolver, Ports: []uint16{53}}, Portal{Service: DNS})
 	for _, region := range c.regions() {
 		for _, service := range vpc.ServiceCatalog() {
 			c.portal(&fabric.Portal{
@@ -104,7 +106,7 @@ func (c *compiler) portal(p *fabric.Portal, info Portal) *fabric.Portal {
 	p.Inside = inside(portalSpace4, portalSpace6, p.Outside, c.plan.numbers.portals.of(name))
 	info.Inside, info.Outside, info.Kind = p.Inside, p.Outside, p.Kind
 	c.plan.Network.Services.Portals[p.Inside] = p
-	c.plan.Portals = append(c.plan.Portals, info)
+	c.plan.Portals[p.Inside] = info
 	if p.Kind == fabric.PublicPortal {
 		c.plan.Network.Internet.Portals[p.Outside] = p
 	}
@@ -121,6 +123,22 @@ func inside(space4, space6 netip.Prefix, outside netip.Addr, n uint32) netip.Add
 	b := space6.Addr().As16()
 	binary.BigEndian.PutUint32(b[12:], n)
 	return netip.AddrFrom16(b)
+}
+
+// resolver is what a guest's resolv.conf says: the VPC's own resolver, as DHCP hands it out, at an address of a family that the guest has.
+func resolver(v *vpc.VPC, e *vpc.ENI) []netip.Addr {
+	if !e.IP.IsValid() {
+		return []netip.Addr{direct[0].addrs[1]}
+	}
+	return []netip.Addr{v.Resolver()}
+}
+
+// searchDomain is that of a VPC's DHCP options (VPC user guide, AmazonProvidedDNS).
+func searchDomain(region string) string {
+	if region == "us-east-1" {
+		return "ec2.internal"
+	}
+	return region + ".compute.internal"
 }
 
 // directServices are what a VPC answers itself.
@@ -219,20 +237,19 @@ func (c *compiler) callers() {
 		if v == nil {
 			continue
 		}
-		for addr := range v.ENIs {
-			c.caller(v.Index, addr)
-		}
+		callersAt(c, v.Index, v.ENIs)
 		for _, end := range v.Peerings {
-			for addr := range end.Far.VPC.ENIs {
-				c.caller(v.Index, addr)
-			}
+			callersAt(c, v.Index, end.Far.VPC.ENIs)
 		}
 	}
-	for addr := range net.Internet.Public {
-		c.caller(fabric.InternetDomain, addr)
-	}
-	for addr := range net.Internet.Hosts {
-		c.caller(fabric.InternetDomain, addr)
+	callersAt(c, fabric.InternetDomain, net.Internet.Public)
+	callersAt(c, fabric.InternetDomain, net.Internet.Hosts)
+}
+
+// callersAt are the keys of a map, in order, so that each lab numbers them alike.
+func callersAt[V any](c *compiler, domain uint32, at map[netip.Addr]V) {
+	for _, addr := range slices.SortedFunc(maps.Keys(at), netip.Addr.Compare) {
+		c.caller(domain, addr)
 	}
 }
 
