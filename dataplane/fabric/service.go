@@ -51,6 +51,8 @@ type Portal struct {
 	ENI     *ENI       // of an interface endpoint or a load balancer
 	Outside netip.Addr // as callers write it
 	Inside  netip.Addr // where the service listens
+	// PrefixList names a public one's addresses in its region, for rules ("pl.s3"); empty if the service has no gateway endpoints.
+	PrefixList string
 	// Protocol and Ports are what it answers; ICMP echo is answered in addition by public and gateway portals.
 	Protocol uint8 // 0: TCP and UDP
 	Ports    []uint16

@@ -127,3 +127,26 @@ func tapsOf(path *fabric.Path) string {
 	}
 	return strings.Join(taps, ", ")
 }
+
+// A refused packet to a service's public address is told what a person would do about it.
+func TestAdviceToReachServices(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Bed)
+		want   string
+	}{
+		{"no route", func(b *Bed) {}, "add a gateway endpoint of s3 to route table middle, or a route for 52.216.0.1/32 to a NAT gateway"},
+		{"no rule", func(b *Bed) { b.Other.Egress = nil }, `add "tcp 443 to pl.s3" to the egress rules of one of the security groups of firewall`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := New()
+			b.AddServices()
+			test.change(b)
+			path := walk(b, TCP("10.0.2.9", 999, "52.216.0.1", 443), b.Firewall.Attachment, fabric.Forgetful{})
+			if got := path.Advice(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}

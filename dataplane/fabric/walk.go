@@ -100,7 +100,7 @@ func (w *walk) hop(h Hop) {
 
 // drop ends the path at a hop.
 func (w *walk) drop(h Hop, r flow.Reason) {
-	h.Reason = r
+	h.Reason, h.Asked = r, w.net.Internet.Portals[w.dst()]
 	w.hop(h)
 	w.path.Verdict, w.path.Reason = flow.Drop, r
 }

@@ -38,7 +38,7 @@ func (b *Bed) AddServices() *Services {
 	}
 	b.App.Direct[Addr("10.0.0.2")] = portal(fabric.Portal{Kind: fabric.Direct, Service: "dns", VPC: b.App}, "10.0.0.2", "100.96.0.1", 53)
 	b.App.Direct[Addr("169.254.169.254")] = portal(fabric.Portal{Kind: fabric.Direct, Service: "imds", VPC: b.App, Protocol: flow.TCP}, "169.254.169.254", "100.96.0.2", 80)
-	b.Internet.Portals[Addr("52.216.0.1")] = portal(fabric.Portal{Kind: fabric.PublicPortal, Service: "s3", Protocol: flow.TCP}, "52.216.0.1", "100.96.0.3", 80, 443)
+	b.Internet.Portals[Addr("52.216.0.1")] = portal(fabric.Portal{Kind: fabric.PublicPortal, Service: "s3", Protocol: flow.TCP, PrefixList: "pl.s3"}, "52.216.0.1", "100.96.0.3", 80, 443)
 	gateway := portal(fabric.Portal{Kind: fabric.GatewayPortal, Name: "endpoint.s3", Service: "s3", VPC: b.App, Protocol: flow.TCP}, "52.216.0.1", "100.96.0.4", 80, 443)
 	b.Private.Routes.Routes.Insert(Prefix("52.216.0.0/16"), &fabric.Route{
 		Prefix: Prefix("52.216.0.0/16"), Kind: fabric.ToEndpoint, Text: "52.216.0.0/16",
