@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,8 +20,8 @@ func unknownKey(why string) *service.Denied {
 
 // denial is what the policies say no with.
 func denial(c service.Caller, id Identity, a service.Access, d policy.Decision) *service.Denied {
-	why := because(c, id, a, d) + "; " + a.Action + " was asked by " + id.Name + ", " + way(c)
-	if id.Type == Anonymous().Type && !isS3(a) {
+	why := d.String() + "; it was asked by " + id.Name + " " + way(c)
+	if id.Principal.Anonymous() && !isS3(a) {
 		return deny("MissingAuthenticationToken", "Request is missing Authentication Token", "the request is not signed; "+why)
 	}
 	return deny("AccessDenied", message(id, a, reason(a, d)), why)
@@ -53,27 +52,11 @@ func reason(a service.Access, d policy.Decision) string {
 	return "because no " + name + " policy allows the " + a.Action + " action"
 }
 
-// because names the policy and its statement, for the person.
-func because(c service.Caller, id Identity, a service.Access, d policy.Decision) string {
-	whose := map[policy.Kind]string{policy.Identity: id.Name, policy.Endpoint: endpoint(c), policy.Resource: a.Resource}[d.Kind]
-	if !d.Explicit && d.Kind == policy.Resource && a.Policy == "" {
-		return whose + " of account " + a.Account + " has no policy that would let others in"
-	}
-	if !d.Explicit {
-		return "no statement of the policy of " + whose + " allows it"
-	}
-	statement := "statement " + strconv.Itoa(d.Statement)
-	if d.Sid != "" {
-		statement += " (" + d.Sid + ")"
-	}
-	return statement + " of the policy of " + whose + " denies it"
-}
-
 func endpoint(c service.Caller) string {
 	if c.Endpoint == nil {
 		return "no endpoint"
 	}
-	return "endpoint " + c.VPC.Name + "/" + c.Endpoint.Name + " (" + string(c.Endpoint.ID) + ")"
+	return "endpoint " + c.VPC.Name + "/endpoint." + c.Endpoint.Name + " (" + string(c.Endpoint.ID) + ")"
 }
 
 // way is how a request came.

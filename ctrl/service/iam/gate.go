@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -73,19 +74,13 @@ func (g *Gate) decide(c service.Caller, known request, a service.Access) *servic
 	return denial(c, known.identity, a, d)
 }
 
-// everything is the policy of who has none of their own, and that of an endpoint that came with none.
-const (
-	everything = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}`
-	openToAll  = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}`
-)
+// everything is the policy of identities that were given none.
+const everything = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}`
 
-// policies are those that have a say.
+// policies are those that have a say. One that cannot be read denies: it may be what keeps somebody out.
 func (g *Gate) policies(c service.Caller, id Identity, a service.Access) (p policy.Policies, denied *service.Denied) {
-	p.ResourceAccount = a.Account
-	read := func(text, otherwise, whose string) *policy.Document {
-		if text == "" {
-			text = otherwise
-		}
+	p.ResourceAccount, p.Gateway = a.Account, c.Via == service.ByGateway
+	read := func(text, whose string) *policy.Document {
 		if text == "" {
 			return nil
 		}
@@ -95,13 +90,11 @@ func (g *Gate) policies(c service.Caller, id Identity, a service.Access) (p poli
 		}
 		return d
 	}
-	if id.Type != Anonymous().Type {
-		p.Identity = read(id.Policy, everything, "the policy of "+id.Name)
-	}
+	p.Identity = read(cmp.Or(id.Policy, everything), "the policy of "+id.Name)
 	if c.Endpoint != nil {
-		p.Endpoint = read(c.Endpoint.Policy, openToAll, "the policy of "+endpoint(c))
+		p.Endpoint = read(c.Endpoint.Policy, "the policy of "+endpoint(c))
 	}
-	p.Resource = read(a.Policy, "", "the policy of "+a.Resource)
+	p.Resource = read(a.Policy, "the policy of "+a.Resource)
 	return p, denied
 }
 

@@ -14,7 +14,6 @@ import (
 // Identity is who signed a request.
 type Identity struct {
 	Principal policy.Principal // zero if nobody did
-	Type      string           // aws:PrincipalType: "AssumedRole", "User" or "Anonymous"
 	Name      string           // for the person: "role reader"
 	Policy    string           // what it may do, a policy document in JSON; empty: everything
 	// Keys are the condition keys that come with its credentials.
@@ -22,7 +21,7 @@ type Identity struct {
 }
 
 // Anonymous is who did not sign.
-func Anonymous() Identity { return Identity{Type: "Anonymous", Name: "nobody"} }
+func Anonymous() Identity { return Identity{Name: "nobody"} }
 
 // RoleName is the name of an instance's role: as the file says, or the instance's own.
 func RoleName(i *vpc.Instance) string {
@@ -48,7 +47,7 @@ func roleIdentity(v *vpc.VPC, i *vpc.Instance, issued time.Time) Identity {
 			ARN: "arn:aws:iam::" + v.Account + ":role/" + name, Session: "arn:aws:sts::" + v.Account + ":assumed-role/" + name + "/" + session,
 			Account: v.Account, UserID: RoleID(v.Account, name) + ":" + session,
 		},
-		Type: "AssumedRole", Name: "role " + name, Policy: i.Role.Policy,
+		Name: "role " + name, Policy: i.Role.Policy,
 		Keys: map[string][]string{
 			"aws:TokenIssueTime":       {issued.UTC().Format(time.RFC3339)},
 			"aws:Ec2InstanceSourceVpc": {string(v.ID)},
@@ -64,8 +63,7 @@ func roleIdentity(v *vpc.VPC, i *vpc.Instance, issued time.Time) Identity {
 func userIdentity(account, name string) Identity {
 	return Identity{
 		Principal: policy.Principal{ARN: "arn:aws:iam::" + account + ":user/" + name, Account: account, UserID: uniqueID("AIDA", account, name)},
-		Type:      "User", Name: "user " + name,
-		Keys: map[string][]string{"aws:username": {name}},
+		Name:      "user " + name,
 	}
 }
 

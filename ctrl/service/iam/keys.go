@@ -9,12 +9,12 @@ import (
 )
 
 // keys are the condition keys of a request (IAM user guide, global condition context keys). By an endpoint it has aws:SourceVpce,
-// aws:SourceVpc and aws:VpcSourceIp and no aws:SourceIp; from the internet it is the other way about.
+// aws:SourceVpc and aws:VpcSourceIp and no aws:SourceIp; from the internet it is the other way about. Those that follow
+// from the principal are policy.Decide's.
 func keys(c service.Caller, known request, a service.Access, now time.Time) map[string][]string {
-	id := known.identity
 	all := map[string][]string{}
 	maps.Copy(all, a.Keys)
-	maps.Copy(all, id.Keys)
+	maps.Copy(all, known.identity.Keys)
 	set := func(key, value string) {
 		if value != "" {
 			all[key] = []string{value}
@@ -28,11 +28,7 @@ func keys(c service.Caller, known request, a service.Access, now time.Time) map[
 	case c.Via == service.Public:
 		set("aws:SourceIp", c.Addr.String())
 	}
-	set("aws:PrincipalArn", id.Principal.ARN)
-	set("aws:PrincipalAccount", id.Principal.Account)
-	set("aws:PrincipalType", id.Type)
 	set("aws:PrincipalIsAWSService", "false")
-	set("aws:userid", id.Principal.UserID)
 	set("aws:ResourceAccount", a.Account)
 	set("aws:RequestedRegion", c.Region)
 	set("aws:SecureTransport", strconv.FormatBool(known.secure))

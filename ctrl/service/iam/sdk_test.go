@@ -178,8 +178,8 @@ func TestAnonymousRequestsPass(t *testing.T) {
 	}
 	io.Copy(io.Discard, answer.Body)
 	answer.Body.Close()
-	if answer.StatusCode != http.StatusOK || saw.identity.Type != "Anonymous" || saw.body != "hello" {
-		t.Errorf("got status %d, %q from %s", answer.StatusCode, saw.body, saw.identity.Type)
+	if answer.StatusCode != http.StatusOK || !saw.identity.Principal.Anonymous() || saw.body != "hello" {
+		t.Errorf("got status %d, %q from %s", answer.StatusCode, saw.body, saw.identity.Name)
 	}
 	if got := answer.Header.Get("Date"); got != "Sun, 01 Mar 2026 12:00:00 GMT" {
 		t.Errorf("the answer's time is %s, not the lab's", got)

@@ -56,10 +56,10 @@ func TestWhoseCredentialsTheyAre(t *testing.T) {
 		policy            string
 	}{
 		{"an instance whose role has its name", b.store.Role(b.app, b.web),
-			"arn:aws:iam::123456789012:role/web", "arn:aws:sts::123456789012:assumed-role/web/i-0web", "AssumedRole role web", ""},
+			"arn:aws:iam::123456789012:role/web", "arn:aws:sts::123456789012:assumed-role/web/i-0web", "role web", ""},
 		{"an instance whose role has a name and a policy", b.store.Role(b.app, b.db),
-			"arn:aws:iam::123456789012:role/reader", "arn:aws:sts::123456789012:assumed-role/reader/i-0db", "AssumedRole role reader", "{}"},
-		{"an internet host", b.store.User(account, "laptop"), "arn:aws:iam::123456789012:user/laptop", "", "User user laptop", ""},
+			"arn:aws:iam::123456789012:role/reader", "arn:aws:sts::123456789012:assumed-role/reader/i-0db", "role reader", "{}"},
+		{"an internet host", b.store.User(account, "laptop"), "arn:aws:iam::123456789012:user/laptop", "", "user laptop", ""},
 	} {
 		id, secret, denied := b.store.find(row.given.AccessKeyID, row.given.SessionToken)
 		if denied != nil || secret != row.given.SecretAccessKey {
@@ -67,7 +67,7 @@ func TestWhoseCredentialsTheyAre(t *testing.T) {
 			continue
 		}
 		p := id.Principal
-		if p.ARN != row.arn || p.Session != row.session || p.Account != account || id.Type+" "+id.Name != row.who || id.Policy != row.policy {
+		if p.ARN != row.arn || p.Session != row.session || p.Account != account || id.Name != row.who || id.Policy != row.policy {
 			t.Errorf("%s: got %+v", row.name, id)
 		}
 	}
