@@ -33,6 +33,9 @@ func amazon(code string, n uint32) Service {
 		rest: netip.MustParsePrefix("52.119.128.0/17"), share: 25, offset: n}
 }
 
+// Regions are AWS's regions, us-east-1 first.
+func Regions() []string { return append([]string{"us-east-1"}, regions...) }
+
 // ServiceCatalog are the AWS services of a lab, in a fixed order.
 func ServiceCatalog() []Service { return slices.Clone(catalog) }
 
