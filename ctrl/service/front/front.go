@@ -14,9 +14,12 @@ import (
 // Front decides by the two ends of a connection. Its fields are set before the first Serve.
 type Front struct {
 	Directory service.Directory
-	// Route names who serves a caller at a port; nil: nobody, and the connection is reset.
-	Route func(c service.Caller, port uint16) *Queue
+	// Route names who takes a connection of a caller to a port; nil: nobody, and it is reset.
+	Route func(c service.Caller, port uint16) Taker
 }
+
+// Taker takes a connection and returns at once; false: it does not want it, and the connection is reset.
+type Taker func(net.Conn) bool
 
 // Serve takes connections from a listener until that is closed, which is no error.
 func (f *Front) Serve(l net.Listener) error {
@@ -35,7 +38,7 @@ func (f *Front) Serve(l net.Listener) error {
 func (f *Front) hand(conn net.Conn) {
 	local, remote := Ends(conn)
 	if caller, ok := f.Directory.Caller(local.Addr(), remote.Addr()); ok {
-		if q := f.Route(caller, local.Port()); q != nil && q.put(conn) {
+		if take := f.Route(caller, local.Port()); take != nil && take(conn) {
 			return
 		}
 	}
@@ -79,7 +82,8 @@ func NewQueue() *Queue {
 	return &Queue{conns: make(chan net.Conn, backlog), closed: make(chan struct{})}
 }
 
-func (q *Queue) put(conn net.Conn) bool {
+// Put is a Taker: the connection waits until it is accepted.
+func (q *Queue) Put(conn net.Conn) bool {
 	select {
 	case <-q.closed:
 		return false
