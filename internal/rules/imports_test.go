@@ -54,6 +54,8 @@ var layers = []layer{
 	{"ctrl/flowlog/catalog", []string{"ctrl/flowlog"}, "whoever reads flow logs has files alone, and often no lab that runs any more"},
 	{"ctrl/check", []string{"ctrl/flowlog", "ctrl/scenario", "ctrl/vpc", "dataplane/flow"},
 		"checks see a lab only through the interface that they declare; what flow logs delivered are rows to them"},
+	{"ctrl/service/dns", []string{"ctrl/service", "ctrl/vpc"},
+		"names follow from the model and from who asks; sockets are handed in, and packets are not in reach"},
 	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/flowlog", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
 		"it is the one place that joins the model, the host, the engine and the fast path"},
 
@@ -153,6 +155,8 @@ var outsiders = []outsider{
 	{"github.com/apache/arrow-go", nil, []string{"ctrl/flowlog/logfile"}, "the tests' independent reader of Parquet; it is large"},
 	{"github.com/elastic/go-grok", nil, []string{"ctrl/flowlog"}, "the tests' independent reader of records"},
 	{"github.com/aws", []string{"ctrl/flowlog/destination"}, nil, "AWS's APIs are spoken at the edge; the rest has its own types"},
+	{"github.com/miekg/dns", []string{"ctrl/service/dns"}, nil, "what DNS messages may hold is dealt with where names are"},
+	{"golang.org/x/net", []string{"ctrl/service/dns"}, nil, "datagrams go out from the address that was asked"},
 	{"github.com/spf13", []string{"cmd"}, nil, "flags are for command lines"},
 	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},
 	{"golang.org/x/text", []string{"cmd"}, nil, "the width of text matters on terminals only"},
@@ -162,7 +166,7 @@ var outsiders = []outsider{
 
 	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules"},
 		"we do not shell out: checks run guests' programs, the baseline loads its rules by nft, and tests start themselves anew to kill them"},
-	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ebpf/fastpath"}, []string{""},
+	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/service/dns", "ebpf/fastpath"}, []string{""},
 		"addresses are netip's; sockets belong to the edges"},
 	{"os", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/catalog", "ctrl/flowlog/delivery", "ctrl/flowlog/destination", "ctrl/hostnet",
 		"ctrl/lab", "ctrl/scenario", "dataplane/netdev", "ebpf/fastpath", "dataplane/flow/internal", "dataplane/engine", "dataplane/link"}, []string{""},

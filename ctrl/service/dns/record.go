@@ -41,9 +41,9 @@ func addresses(name string, all ...netip.Addr) (records []dns.RR) {
 
 // pointer is the PTR record of an address.
 func pointer(a netip.Addr, name string) dns.RR {
-	arpa, err := dns.ReverseAddr(a.String())
+	arpa, err := dns.ReverseAddr(a.WithZone("").String())
 	if err != nil {
-		panic(err) // a netip.Addr without a zone is an address; the model has no others
+		panic(err) // an address without a zone has a reverse name
 	}
 	return &dns.PTR{Hdr: header(arpa, dns.TypePTR, ttl), Ptr: dns.CanonicalName(name)}
 }

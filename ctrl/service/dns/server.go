@@ -45,7 +45,7 @@ const workers = 4
 // ServeUDP answers on a socket until it is closed, which is no error. It may be bound to a wildcard address: each answer goes out from
 // the address that was asked. It closes the socket when it returns.
 func (s *Server) ServeUDP(conn *net.UDPConn) error {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // what was answered is on its way
 	control, err := newControl(conn)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (s *Server) ServeUDP(conn *net.UDPConn) error {
 	for i := range errs {
 		running.Go(func() {
 			errs[i] = s.runUDP(conn, control)
-			conn.Close() // the other workers end with this one
+			_ = conn.Close() // the other workers end with this one
 		})
 	}
 	running.Wait()

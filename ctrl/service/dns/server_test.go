@@ -264,6 +264,52 @@ func TestClosingTheListenerEndsItsConnections(t *testing.T) {
 	}
 }
 
+func TestConnectionsAreBounded(t *testing.T) {
+	open := openConns{conns: map[net.Conn]bool{}}
+	add := func() (net.Conn, bool) {
+		conn, _ := net.Pipe()
+		return conn, open.add(conn)
+	}
+	last, _ := add()
+	for range connections - 1 {
+		if _, ok := add(); !ok {
+			t.Fatalf("only %d connections", len(open.conns))
+		}
+	}
+	if _, ok := add(); ok {
+		t.Errorf("%d connections", len(open.conns))
+	}
+	open.remove(last)
+	if _, ok := add(); !ok {
+		t.Error("no connection after one has ended")
+	}
+}
+
+// timed is a connection that keeps the deadline it was given.
+type timed struct {
+	net.Conn
+	deadline time.Time
+}
+
+func (c *timed) SetDeadline(at time.Time) error {
+	c.deadline = at
+	return nil
+}
+
+func TestConnectionsHaveAnIdleLimit(t *testing.T) {
+	m := large()
+	near, far := net.Pipe()
+	_ = far.Close()
+	conn := &timed{Conn: near}
+	err := NewServer(directory{m}, New(m)).exchange(conn, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.1"))
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("a connection that ends: %v", err)
+	}
+	if left := time.Until(conn.deadline); left <= 0 || left > idle {
+		t.Errorf("the connection may be idle for %v", left)
+	}
+}
+
 // A query takes a bounded number of allocations, whatever the model's size.
 func TestAllocations(t *testing.T) {
 	m := large()
@@ -275,6 +321,25 @@ func TestAllocations(t *testing.T) {
 	buf := make([]byte, maxSize)
 	if n := testing.AllocsPerRun(100, func() { r.Respond(c, packed, buf, true) }); n > 20 {
 		t.Errorf("%v allocations a query", n)
+	}
+}
+
+// A model may hold what no message can: a label of 64 bytes.
+func TestWhatCannotBeSaid(t *testing.T) {
+	m := host(lab(network("app", "10.0.0.0/16")), strings.Repeat("a", 64)+".example", "203.0.113.5")
+	host(m, strings.Repeat("a", 63)+".example", "203.0.113.6")
+	for question, want := range map[string]int{
+		"5.113.0.203.in-addr.arpa PTR": dns.RcodeServerFailure,
+		"6.113.0.203.in-addr.arpa PTR": dns.RcodeSuccess,
+	} {
+		packed, err := query(question).SetEdns0(1232, false).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := new(dns.Msg)
+		if err := got.Unpack(New(m).Respond(from(m, "app"), packed, nil, true)); err != nil || got.Rcode != want || len(got.Question) != 1 {
+			t.Errorf("%s: got %v, %v", question, got, err)
+		}
 	}
 }
 

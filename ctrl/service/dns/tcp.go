@@ -25,7 +25,7 @@ func (s *Server) ServeTCP(l net.Listener) error {
 	open := openConns{conns: map[net.Conn]bool{}}
 	defer open.running.Wait()
 	defer open.close()
-	defer l.Close()
+	defer func() { _ = l.Close() }() // it may be closed already
 	for {
 		conn, err := l.Accept()
 		switch {
