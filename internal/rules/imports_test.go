@@ -54,8 +54,14 @@ var layers = []layer{
 	{"ctrl/flowlog/catalog", []string{"ctrl/flowlog"}, "whoever reads flow logs has files alone, and often no lab that runs any more"},
 	{"ctrl/check", []string{"ctrl/flowlog", "ctrl/scenario", "ctrl/vpc", "dataplane/flow"},
 		"checks see a lab only through the interface that they declare; what flow logs delivered are rows to them"},
+<<<<<<< HEAD
 	{"ctrl/service/dns", []string{"ctrl/service", "ctrl/vpc"},
 		"names follow from the model and from who asks; sockets are handed in, and packets are not in reach"},
+=======
+	{"ctrl/service", []string{"ctrl/vpc"}, "what services have in common is who asks and whether he may"},
+	{"ctrl/service/privatelink", []string{"ctrl/service", "ctrl/vpc"},
+		"a load balancer joins sockets that it is handed; namespaces and addresses are its owner's"},
+>>>>>>> svc-host
 	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/flowlog", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
 		"it is the one place that joins the model, the host, the engine and the fast path"},
 
@@ -161,17 +167,23 @@ var outsiders = []outsider{
 	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},
 	{"golang.org/x/text", []string{"cmd"}, nil, "the width of text matters on terminals only"},
 	{"github.com/rogpeppe/go-internal", nil, []string{"cmd"}, "scripts test the command line"},
-	{"golang.org/x/sys", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/destination", "ctrl/hostnet", "ctrl/lab", "dataplane/netdev", "ebpf/fastpath"},
+	{"github.com/pires/go-proxyproto", nil, []string{"ctrl/service/privatelink"}, "the tests' independent parser of PROXY headers"},
+	{"golang.org/x/sys", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/destination", "ctrl/hostnet", "ctrl/lab", "ctrl/service/privatelink",
+		"dataplane/netdev", "ebpf/fastpath"},
 		[]string{""}, "model, compiler, walk and engine make no system calls"},
 
 	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules"},
 		"we do not shell out: checks run guests' programs, the baseline loads its rules by nft, and tests start themselves anew to kill them"},
+<<<<<<< HEAD
 	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/service/dns", "ebpf/fastpath"}, []string{""},
+=======
+	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/service/privatelink", "ebpf/fastpath"}, []string{""},
+>>>>>>> svc-host
 		"addresses are netip's; sockets belong to the edges"},
 	{"os", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/catalog", "ctrl/flowlog/delivery", "ctrl/flowlog/destination", "ctrl/hostnet",
 		"ctrl/lab", "ctrl/scenario", "dataplane/netdev", "ebpf/fastpath", "dataplane/flow/internal", "dataplane/engine", "dataplane/link"}, []string{""},
 		"model, compiler and walk do no I/O: values in, values out (engine and link need os.ErrClosed, which devices end with)"},
-	{"syscall", []string{"cmd", "ctrl/check", "ctrl/hostnet", "dataplane/netdev"}, []string{""},
+	{"syscall", []string{"cmd", "ctrl/check", "ctrl/hostnet", "ctrl/service/privatelink", "dataplane/netdev"}, []string{""},
 		"x/sys/unix is what we use; syscall only where the standard library speaks it (os/exec, os/signal, RawConn)"},
 	{"unsafe", []string{"ebpf/fastpath", "cmd/vpcbench/internal/load"}, []string{""},
 		"memory shared with the kernel, and nothing else"},
