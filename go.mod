@@ -16,11 +16,8 @@ require (
 	github.com/google/gopacket v1.1.19
 	github.com/miekg/dns v1.1.73
 	github.com/parquet-go/parquet-go v0.32.0
-<<<<<<< HEAD
 	github.com/rclone/gofakes3 v0.0.12
-=======
 	github.com/pires/go-proxyproto v0.15.0
->>>>>>> svc-host
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2

@@ -54,14 +54,11 @@ var layers = []layer{
 	{"ctrl/flowlog/catalog", []string{"ctrl/flowlog"}, "whoever reads flow logs has files alone, and often no lab that runs any more"},
 	{"ctrl/check", []string{"ctrl/flowlog", "ctrl/scenario", "ctrl/vpc", "dataplane/flow"},
 		"checks see a lab only through the interface that they declare; what flow logs delivered are rows to them"},
-<<<<<<< HEAD
 	{"ctrl/service/dns", []string{"ctrl/service", "ctrl/vpc"},
 		"names follow from the model and from who asks; sockets are handed in, and packets are not in reach"},
-=======
 	{"ctrl/service", []string{"ctrl/vpc"}, "what services have in common is who asks and whether he may"},
 	{"ctrl/service/privatelink", []string{"ctrl/service", "ctrl/vpc"},
 		"a load balancer joins sockets that it is handed; namespaces and addresses are its owner's"},
->>>>>>> svc-host
 	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/flowlog", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
 		"it is the one place that joins the model, the host, the engine and the fast path"},
 
@@ -174,11 +171,8 @@ var outsiders = []outsider{
 
 	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules"},
 		"we do not shell out: checks run guests' programs, the baseline loads its rules by nft, and tests start themselves anew to kill them"},
-<<<<<<< HEAD
 	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/service/dns", "ebpf/fastpath"}, []string{""},
-=======
 	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/service/privatelink", "ebpf/fastpath"}, []string{""},
->>>>>>> svc-host
 		"addresses are netip's; sockets belong to the edges"},
 	{"os", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/catalog", "ctrl/flowlog/delivery", "ctrl/flowlog/destination", "ctrl/hostnet",
 		"ctrl/lab", "ctrl/scenario", "dataplane/netdev", "ebpf/fastpath", "dataplane/flow/internal", "dataplane/engine", "dataplane/link"}, []string{""},
