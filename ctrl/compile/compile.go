@@ -302,7 +302,7 @@ func (c *compiler) eni(v *vpc.VPC, e *vpc.ENI, n int, s *fabric.Subnet, groups m
 	}
 	c.attach(&fabric.Attachment{Index: index, ENI: out})
 	a := hostnet.Attachment{
-		Index: index, Namespace: namespace, Device: e.Device, MAC: mac(string(e.ID)), MTU: guestMTU, Default: n == 0,
+		Index: index, Namespace: namespace, Device: e.Device, MAC: MAC(e), MTU: guestMTU, Default: n == 0,
 	}
 	scope := c.scope(index, v.Name+"/"+s.Name)
 	if !a.Default {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vpclab/vpclab/ctrl/hostnet"
+	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
 // numbers are the dense indices that a lab's revisions share. All begin at 1.
@@ -59,6 +60,9 @@ func (n *numbers) prune() {
 		maps.DeleteFunc(i.number, func(name string, _ uint32) bool { return !i.used[name] })
 	}
 }
+
+// MAC is the Ethernet address of an interface.
+func MAC(e *vpc.ENI) hostnet.MAC { return mac(string(e.ID)) }
 
 // mac derives a guest's locally administered Ethernet address, as AWS hands them out: stable, and beginning with 02.
 func mac(of string) hostnet.MAC {

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/vpclab/vpclab/ctrl/compile"
@@ -43,6 +44,9 @@ func (d *directory) update(plan *compile.Plan) {
 	d.current.Store(e)
 }
 
+// plan is the one in force.
+func (d *directory) plan() *compile.Plan { return d.current.Load().plan }
+
 var ways = map[fabric.PortalKind]service.Via{
 	fabric.Direct: service.Direct, fabric.PublicPortal: service.Public, fabric.GatewayPortal: service.ByGateway,
 	fabric.InterfacePortal: service.ByInterface,
@@ -70,14 +74,33 @@ func (d *directory) Caller(local, remote netip.Addr) (service.Caller, bool) {
 	return c, true
 }
 
-// inside is the address by which the services' namespace knows one of a VPC.
-func (d *directory) inside(v string, addr netip.Addr) (netip.Addr, bool) {
-	e := d.current.Load()
-	for _, compiled := range e.plan.Network.VPCs {
+// Target implements suite.Directory.
+func (d *directory) Target(v string, addr netip.Addr) (netip.Addr, bool) {
+	network := d.current.Load().plan.Network
+	for _, compiled := range network.VPCs {
 		if compiled != nil && compiled.Name == v {
-			in, ok := e.plan.Network.Services.Inside[fabric.Caller{VPC: compiled.Index, Addr: addr}]
+			in, ok := network.Services.Inside[fabric.Caller{VPC: compiled.Index, Addr: addr}]
 			return in, ok
 		}
 	}
 	return netip.Addr{}, false
+}
+
+// Balancer implements suite.Directory. Among several zones that would do it is the one of the lowest address.
+func (d *directory) Balancer(of vpc.ServiceRef, az string) (netip.Addr, bool) {
+	plan := d.current.Load().plan
+	var best netip.Addr
+	bestAZ := ""
+	for inside, p := range plan.Portals {
+		if p.Kind != fabric.BalancerPortal || p.VPC != of.VPC || p.EndpointService != of.Name || !inside.Is4() {
+			continue
+		}
+		zone := plan.Model.VPC(p.VPC).Subnet(p.Subnet).AZ
+		switch {
+		case slices.Contains(plan.Model.DownZones, zone):
+		case !best.IsValid(), zone == az && bestAZ != az, (zone == az) == (bestAZ == az) && inside.Less(best):
+			best, bestAZ = inside, zone
+		}
+	}
+	return best, best.IsValid()
 }

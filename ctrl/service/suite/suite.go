@@ -27,7 +27,6 @@ import (
 	"github.com/vpclab/vpclab/ctrl/service/ntp"
 	"github.com/vpclab/vpclab/ctrl/service/privatelink"
 	"github.com/vpclab/vpclab/ctrl/service/s3"
-	"github.com/vpclab/vpclab/ctrl/service/whoami"
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
@@ -50,6 +49,8 @@ type Config struct {
 	Directory Directory
 	// Now is lab time, and Wall that of the machine, which clients have, too.
 	Now, Wall func() time.Time
+	// MAC is the Ethernet address of an interface: 02:29:96:8f:6a:2d.
+	MAC func(*vpc.ENI) string
 	// Denied is told of each request that a policy, or its signature, refused.
 	Denied func(service.Caller, service.Access, *service.Denied)
 	// Broken is told once if a service ends by itself.
@@ -66,6 +67,7 @@ type Suite struct {
 	dns       *dns.Server
 	s3        *s3.Server
 	dynamodb  *dynamodb.Server
+	metadata  *imds.Service
 	balancer  *privatelink.Balancer
 	front     front.Front
 	resolver  *front.Queue // TCP
@@ -78,6 +80,9 @@ type Suite struct {
 	ports   map[uint16]net.Listener
 	packets []net.PacketConn
 }
+
+// metadata is what a service.Caller's Service says if the instance metadata was asked.
+const metadata = "imds"
 
 // The ports at which services listen whatever the model says.
 const (
@@ -135,6 +140,12 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("dynamodb: %w", err)
+	}
+	s.metadata, err = imds.New(imds.Config{
+		Names: imds.Names{Private: dns.PrivateName, Public: dns.PublicName, MAC: c.MAC}, Role: s.store.Role, Now: c.Now, Hops: limitHops, Random: rand.Reader,
+	})
+	if err != nil {
+		return fmt.Errorf("instance metadata: %w", err)
 	}
 	s.balancer = privatelink.New(privatelink.Config{Directory: c.Directory, Healthy: s.healthy, Dial: s.dial, Now: c.Now})
 	return nil
@@ -232,7 +243,7 @@ func (s *Suite) route(c service.Caller, port uint16) front.Taker {
 		return nil
 	case port == httpPort:
 		return s.web.Put
-	case port == httpsPort && c.Service != imds.Name:
+	case port == httpsPort && c.Service != metadata:
 		return s.tls.Put
 	}
 	return nil
@@ -286,5 +297,3 @@ func (s *Suite) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-var _ = whoami.New

@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
 	"github.com/vpclab/vpclab/ctrl/service"
-	"github.com/vpclab/vpclab/ctrl/service/dns"
 	"github.com/vpclab/vpclab/ctrl/service/front"
-	"github.com/vpclab/vpclab/ctrl/service/imds"
 	"github.com/vpclab/vpclab/ctrl/service/whoami"
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
@@ -37,6 +38,16 @@ func (s *Suite) serveWeb(handler http.Handler, l net.Listener) {
 	s.serve("http", func() error { return server.Serve(l) })
 }
 
+// limitHops sets the TTL of what the connection of a request sends from now on.
+func limitHops(request context.Context, n int) {
+	conn, ok := request.Value(connKey{}).(*net.TCPConn)
+	if !ok {
+		return
+	}
+	_ = ipv4.NewConn(conn).SetTTL(n) // the one that is not of the connection's family fails
+	_ = ipv6.NewConn(conn).SetHopLimit(n)
+}
+
 // handler hands each request to the service that was asked. Who asks is looked up anew each time, since an endpoint's policy may change
 // while a connection to it stands.
 func (s *Suite) handler() http.Handler {
@@ -55,7 +66,7 @@ func (s *Suite) handler() http.Handler {
 
 func (s *Suite) handlers() map[string]http.Handler {
 	all := map[string]http.Handler{
-		imds.Name:  imds.New(imds.Config{Store: s.store, Now: s.config.Now, Names: imds.Names{Private: dns.PrivateName, Public: dns.PublicName}}),
+		metadata:   s.metadata,
 		"s3":       s.gate.Authenticate("s3", s.s3, s.s3.Refuse),
 		"dynamodb": s.gate.Authenticate("dynamodb", s.dynamodb, s.dynamodb.Refuse),
 	}
