@@ -13,6 +13,8 @@ type Lab interface {
 	// namespace and may be used anywhere afterwards; a process that f starts lives in it. An f may take as long as a program
 	// lives, so calls of Do must not wait for each other.
 	Do(node scenario.Node, f func() error) error
+	// Home is what the node's programs find there beside its network.
+	Home(node scenario.Node) Home
 	// Mark is a position in the lab's journal of dropped packets.
 	Mark() uint64
 	// Drops lists the packets dropped since mark that belong to the connection that conn began as its sender sees it: in either
@@ -25,6 +27,15 @@ type Lab interface {
 	// delivered since mark: of the connection that conn began, in either direction, before and after address translation, as with Drops;
 	// and of no connection. A conn of zero has no records. It returns when the records are there, or ctx ends.
 	Records(ctx context.Context, mark uint64, conn flow.Tuple, logs []string) (map[string]Records, error)
+}
+
+// Home is what programs find in a node beside its network. The zero Home is the machine's own files.
+type Home struct {
+	// Env are further variables of the environment, NAME=value; they take the place of those that programs have anyway.
+	Env []string
+	// Enter, if not nil, is called inside Do before a program starts, on the thread that starts it: whatever the thread sees, the
+	// program does, too. The thread is the program's alone if Enter locks it once more than it unlocks it.
+	Enter func() error
 }
 
 // Drop is one dropped packet as a check tells of it.

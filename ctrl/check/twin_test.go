@@ -25,6 +25,7 @@ type twin struct {
 	asked     []flow.Tuple // the connections that were asked about
 	logs      map[string]Records
 	read      []string // the flow logs that were read, a word a time
+	home      Home
 }
 
 func (l *twin) Do(_ scenario.Node, f func() error) error {
@@ -32,6 +33,8 @@ func (l *twin) Do(_ scenario.Node, f func() error) error {
 	defer runtime.UnlockOSThread()
 	return f()
 }
+
+func (l *twin) Home(scenario.Node) Home { return l.home }
 
 func (l *twin) Mark() uint64 { return 7 }
 

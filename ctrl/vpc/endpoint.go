@@ -69,9 +69,10 @@ type EndpointService struct {
 	Name  string
 	ID    EndpointServiceID
 	Ports []uint16 // TCP; targets are asked at the same port
-	// Targets are instances of the VPC, asked in turn.
+	// Targets are instances of the VPC, asked in turn. One that a change removed may still be named.
 	Targets []string
-	// Interfaces are the load balancer's, one a subnet. Its targets see these addresses as source.
+	// Interfaces are the load balancer's, one an availability zone; Complete makes them in the targets' subnets when the file names
+	// none. Its targets see these addresses as source.
 	Interfaces []*EndpointInterface
 	// Acceptance says that each endpoint waits until it is in Accepted; Rejected ones never get there.
 	Acceptance         bool
@@ -126,7 +127,7 @@ type ZoneRecord struct {
 
 // Role is what an instance's programs may do (IAM role of its instance profile).
 type Role struct {
-	Name   string
+	Name   string // the instance's unless the file says otherwise
 	Policy string // JSON; empty: everything
 }
 
@@ -134,6 +135,6 @@ type Role struct {
 type Metadata struct {
 	Disabled       bool
 	TokensRequired bool // IMDSv2 only
-	HopLimit       int  // of answers to token requests, 1 to 64; 0: 1
+	HopLimit       int  // of answers to token requests, 1 to 64; Complete makes 1 of 0
 	IPv6           bool // it answers at fd00:ec2::254, too
 }

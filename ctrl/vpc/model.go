@@ -26,7 +26,8 @@ type Model struct {
 	// Removed are the resources that changes have taken away, as references from the lab: "app", "app/igw", "app/instance.web",
 	// "app/eni.web.eth1", "app/nat.out", "app/eigw", "app/sg.web". A peering connection has two at each of its ends: "app/peering.app-data" for
 	// routes, and "app/peer.data" for rules with groups of VPC data. A route to one of them is a blackhole and a rule with one is
-	// stale, not an error.
+	// stale, not an error. "app/endpoint.s3" may still stand in policies, and an endpoint of a service "data/endpoint_service.shop" has
+	// failed.
 	Removed []string
 }
 
@@ -83,7 +84,7 @@ const (
 // Route is one row of a route table. Its destination is either a prefix or a prefix list of the same VPC.
 type Route struct {
 	Destination netip.Prefix
-	PrefixList  string
+	PrefixList  string // a list's name; of a gateway endpoint's row the code of its service
 	Target      Target
 	Origin      RouteOrigin
 	// Blackhole is the state of a route whose target is gone, or is a peering connection that is not active; it still takes part in
@@ -115,11 +116,12 @@ const (
 	TargetNATGateway      TargetKind = "nat"
 	TargetEgressOnly      TargetKind = "eigw"
 	TargetPeering         TargetKind = "peering"
+	TargetEndpoint        TargetKind = "endpoint"  // a gateway endpoint; never written by hand
 	TargetBlackhole       TargetKind = "blackhole" // a route whose target was deleted
 )
 
 // Target is a route's target; Name is empty for igw, eigw, local and blackhole, an instance for TargetInstance, an ENI's Name for
-// TargetENI, a NAT gateway for TargetNATGateway, and a peering connection for TargetPeering.
+// TargetENI, a NAT gateway for TargetNATGateway, a peering connection for TargetPeering, and a gateway endpoint for TargetEndpoint.
 type Target struct {
 	Kind TargetKind
 	Name string
@@ -162,7 +164,7 @@ const (
 	AnyICMP      = -1
 )
 
-// SGRule is one allow rule. Exactly one of CIDR, Group and PrefixList is set.
+// SGRule is one allow rule. Exactly one of CIDR, Group and PrefixList is set; VPC.PrefixList finds the list, AWS's own included.
 type SGRule struct {
 	Traffic
 	CIDR       netip.Prefix
