@@ -31,8 +31,8 @@ func RoleName(i *vpc.Instance) string {
 	return i.Name
 }
 
-// RoleID is the unique ID of a role: AROA and 17 characters.
-func RoleID(account, role string) string { return uniqueID("AROA", account, role) }
+// ProfileID is the unique ID of the instance profile that has a role: AIPA and 17 characters.
+func ProfileID(account, role string) string { return uniqueID("AIPA", account, role) }
 
 // uniqueID is of IAM's form, and the same at every run (IAM user guide, unique identifiers).
 func uniqueID(prefix, account, name string) string {
@@ -45,7 +45,7 @@ func roleIdentity(v *vpc.VPC, i *vpc.Instance, issued time.Time) Identity {
 	id := Identity{
 		Principal: policy.Principal{
 			ARN: "arn:aws:iam::" + v.Account + ":role/" + name, Session: "arn:aws:sts::" + v.Account + ":assumed-role/" + name + "/" + session,
-			Account: v.Account, UserID: RoleID(v.Account, name) + ":" + session,
+			Account: v.Account, UserID: uniqueID("AROA", v.Account, name) + ":" + session,
 		},
 		Name: "role " + name, Policy: i.Role.Policy,
 		Keys: map[string][]string{
