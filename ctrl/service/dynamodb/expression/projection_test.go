@@ -28,7 +28,7 @@ func TestProjectionsThatAreRefused(t *testing.T) {
 	for _, row := range []struct{ text, want string }{
 		{"a,", `Syntax error; token: "<EOF>", near: ","`},
 		{"a b", `Syntax error; token: "b", near: "a b"`},
-		{"f(a)", `Syntax error; token: "(", near: "(a"`},
+		{"f(a)", `Syntax error; token: "(", near: "f(a"`},
 		{"a, a.b", "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a], path two: [a, b]"},
 		{"a.b, a[0]", "Two document paths conflict with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a, [0]]"},
 	} {
