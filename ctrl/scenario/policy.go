@@ -1,0 +1,255 @@
+package scenario
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/vpclab/vpclab/ctrl/policy"
+	"github.com/vpclab/vpclab/ctrl/vpc"
+)
+
+// policyShape is an IAM policy document, as a mapping. Package policy judges what it says.
+type policyShape struct{}
+
+func (policyShape) kinds() []nodeKind { return []nodeKind{mapping} }
+
+func (policyShape) wants() string {
+	return "a policy document: {Version: \"2012-10-17\", Statement: [{Effect: Allow, …}]}"
+}
+
+func (policyShape) check(r *reader, n *node, patch bool) {
+	for _, item := range n.items {
+		r.check("the list's element", item, anyPolicyValue{}, patch)
+	}
+	for _, e := range n.entries {
+		r.check(quote(e.key), e.value, anyPolicyValue{}, patch)
+	}
+}
+
+func (policyShape) schema(*schemas, bool) map[string]any {
+	return map[string]any{"type": "object", "properties": map[string]any{
+		"Version":   map[string]any{"description": "2012-10-17", "type": []string{"string", "null"}},
+		"Id":        map[string]any{"description": "The policy's name."},
+		"Statement": map[string]any{"description": "What is allowed and denied.", "type": []string{"object", "array", "null"}},
+	}}
+}
+
+// anyPolicyValue is a value within a policy document: anything but nothing.
+type anyPolicyValue struct{ policyShape }
+
+func (anyPolicyValue) kinds() []nodeKind { return []nodeKind{scalar, list, mapping} }
+func (anyPolicyValue) wants() string     { return "a value" }
+
+// policySite is a policy document of the file.
+type policySite struct {
+	node  *node
+	kind  policy.Kind
+	owner *vpc.VPC // whose references it may shorten; nil: nobody's
+	text  *string  // where the model has it
+}
+
+// policies writes the policy documents into the complete model, as JSON in which references are IDs, and judges them.
+func (st *state) policies() {
+	for _, v := range st.model.VPCs {
+		st.ids[reference{v.Name, "vpc", v.Name}] = string(v.ID)
+		for _, e := range v.Endpoints {
+			st.ids[reference{v.Name, "endpoint", e.Name}] = string(e.ID)
+		}
+	}
+	for _, site := range st.policySites() {
+		if site.node == nil || site.node.kind != mapping || site.node.anyBad() {
+			continue
+		}
+		st.policy(site)
+	}
+}
+
+func (st *state) policySites() []policySite {
+	var sites []policySite
+	for _, v := range st.model.VPCs {
+		n := st.tree.get("vpcs").get(v.Name)
+		for _, e := range v.Endpoints {
+			sites = append(sites, policySite{n.get("endpoints").get(e.Name).get("policy"), policy.Endpoint, v, &e.Policy})
+		}
+		for _, i := range v.Instances {
+			sites = append(sites, policySite{n.get("instances").get(i.Name).get("role").get("policy"), policy.Identity, v, &i.Role.Policy})
+		}
+	}
+	services := st.tree.get("services")
+	for _, b := range st.model.Services.Buckets {
+		n := services.get("s3").get("buckets").get(b.Name)
+		sites = append(sites, policySite{n.get("policy"), policy.Resource, nil, &b.Policy})
+	}
+	for _, t := range st.model.Services.Tables {
+		n := services.get("dynamodb").get("tables").get(t.Name)
+		sites = append(sites, policySite{n.get("policy"), policy.Resource, nil, &t.Policy})
+	}
+	return sites
+}
+
+// policy writes one policy document and judges it. A mistake is told at the value that it lies in.
+func (st *state) policy(site policySite) {
+	before := st.total
+	w := policyWriter{state: st, owner: site.owner}
+	w.value(site.node)
+	if st.total > before {
+		return
+	}
+	*site.text = strings.Join(w.tokens, "")
+	if judgePolicy(*site.text, site.kind) == nil {
+		return
+	}
+	// The same a token a line: the line says which token is wrong.
+	wrong := judgePolicy(strings.Join(w.tokens, "\n"), site.kind)
+	at := st.at(site.node, 0)
+	if lines := w.places; wrong.Line > 1 && wrong.Line <= len(lines) {
+		at = lines[wrong.Line-1]
+	}
+	site.node.bad = true
+	st.report(at, "policy: "+wrong.Problem, wrong.Hint)
+}
+
+// judgePolicy is what is wrong with a policy document, or nil.
+func judgePolicy(text string, kind policy.Kind) *policy.SyntaxError {
+	d, err := policy.Parse(text)
+	if err == nil {
+		err = d.Validate(kind)
+	}
+	if err == nil {
+		return nil
+	}
+	wrong, ok := err.(*policy.SyntaxError)
+	if !ok {
+		return &policy.SyntaxError{Line: 1, Col: 1, Problem: err.Error()}
+	}
+	return wrong
+}
+
+// policyWriter writes a policy document as the tokens of a JSON text, each with the place that it comes from.
+type policyWriter struct {
+	*state
+	owner  *vpc.VPC
+	tokens []string
+	places []place
+}
+
+func (w *policyWriter) token(text string, at place) {
+	w.tokens = append(w.tokens, text)
+	w.places = append(w.places, at)
+}
+
+// value writes a value. All scalars are strings, which IAM takes for numbers and truth values, too: an account keeps its zeros.
+func (w *policyWriter) value(n *node) {
+	at := w.at(n, 0)
+	switch n.kind {
+	case scalar:
+		w.token(quoteJSON(w.resolve(n)), at)
+	case list:
+		w.token("[", at)
+		for i, item := range n.items {
+			if i > 0 {
+				w.token(",", at)
+			}
+			w.value(item)
+		}
+		w.token("]", at)
+	case mapping:
+		w.token("{", at)
+		for i, e := range n.entries {
+			if i > 0 {
+				w.token(",", at)
+			}
+			w.token(quoteJSON(e.key), w.keyAt(e))
+			w.token(":", w.keyAt(e))
+			w.value(e.value)
+		}
+		w.token("}", at)
+	}
+}
+
+func quoteJSON(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // AWS's limits count what people wrote
+	if err := e.Encode(s); err != nil {
+		panic(err) // a string: cannot happen
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// reference names what an ID stands for.
+type reference struct{ vpc, kind, name string }
+
+// referenceForm is ${…} without a colon, which IAM's own variables have; ${*}, ${?} and ${$} are IAM's, too.
+var referenceForm = regexp.MustCompile(`\$\{([^}:]*)\}`)
+
+// resolve is a text whose references are replaced by the IDs of what they name.
+func (w *policyWriter) resolve(n *node) string {
+	var out strings.Builder
+	done := 0
+	for _, at := range referenceForm.FindAllStringSubmatchIndex(n.text, -1) {
+		inner := n.text[at[2]:at[3]]
+		if slices.Contains([]string{"*", "?", "$"}, inner) {
+			continue
+		}
+		id, f := w.id(inner)
+		if f != nil {
+			w.wrong(n, f.shift(runes(n.text[:at[2]])))
+			continue
+		}
+		out.WriteString(n.text[done:at[0]] + id)
+		done = at[1]
+	}
+	return out.String() + n.text[done:]
+}
+
+// id finds the ID of endpoint.NAME or vpc.NAME: of the VPC that the policy belongs to, or else of VPC/, which may be left out where the
+// name is unique in the lab. What a change removed keeps its ID.
+func (w *policyWriter) id(s string) (string, *fault) {
+	owner, rest, foreign := strings.Cut(s, "/")
+	if !foreign {
+		owner, rest = "", s
+	}
+	kind, name, named := strings.Cut(rest, ".")
+	if !named || kind != "endpoint" && kind != "vpc" || !validName(name) {
+		return "", faultf(0, "write `${endpoint.NAME}`, `${VPC/endpoint.NAME}` or `${vpc.NAME}`; IAM's own variables have a colon, as in `${aws:SourceVpc}`",
+			"%s names nothing", quote("${"+s+"}"))
+	}
+	var found []reference
+	for ref := range w.ids {
+		mine := owner == "" && (w.owner == nil || kind == "vpc" || ref.vpc == w.owner.Name)
+		if ref.kind == kind && ref.name == name && (mine || ref.vpc == owner) {
+			found = append(found, ref)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return w.ids[found[0]], nil
+	case 0:
+		return "", faultf(0, didYouMean(s, w.references(kind, owner != ""), "there are"), "there is no %s %s", kind, quote(s))
+	}
+	var candidates []string
+	for _, ref := range found {
+		candidates = append(candidates, ref.vpc+"/"+kind+"."+name)
+	}
+	slices.Sort(candidates)
+	return "", faultf(0, "write "+choices(candidates), "%s is in several VPCs", quote(s))
+}
+
+// references are all that a policy can name of a kind, as it writes them.
+func (w *policyWriter) references(kind string, whole bool) []string {
+	var names []string
+	for ref := range w.ids {
+		name := ref.kind + "." + ref.name
+		if kind == "endpoint" && (whole || w.owner != nil && ref.vpc != w.owner.Name) {
+			name = ref.vpc + "/" + name
+		}
+		if ref.kind == kind {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
