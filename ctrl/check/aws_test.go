@@ -182,7 +182,8 @@ func TestServices(t *testing.T) {
 		{"no item", dynamoDo(scenario.Get, "orders", `{"id":"2"}`), body(""), true, scenario.OK, "there is no such item"},
 		{"no table", dynamoDo(scenario.Get, "carts", `{"id":"2"}`), scenario.Expect{}, false, Failed, "ResourceNotFoundException: Requested resource not found"},
 		{"a table that policies deny", dynamoDo(scenario.Get, "closed", `{"id":"2"}`), denied, true, scenario.Denied, "AccessDeniedException: User is not authorized"},
-		{"no JSON", dynamoDo(scenario.Put, "orders", `[]`), scenario.Expect{}, false, "", "dynamodb put orders: [] is not a JSON object"},
+		{"no JSON", dynamoDo(scenario.Put, "orders", `{} x`), scenario.Expect{}, false, "", "dynamodb put orders: {} x is not JSON"},
+		{"no object", dynamoDo(scenario.Put, "orders", `[]`), scenario.Expect{}, false, "", "dynamodb put orders: [] is not a JSON object"},
 	} {
 		t.Run(row.about, func(t *testing.T) {
 			want(t, run(t, r, scenario.Check{Do: row.do, Expect: row.expect}), row.pass, row.got, row.detail)

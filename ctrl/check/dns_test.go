@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -164,6 +165,21 @@ func TestWithoutAResolverNothingIsLookedUp(t *testing.T) {
 	want(t, run(t, start(t, lab), scenario.Check{Do: asking("a.corp", "A")}), false, "", "resolve a.corp: app/web has no resolver")
 	r := NewRunner(lab)
 	want(t, run(t, r, scenario.Check{Do: asking("a.corp", "A")}), false, "", "resolve a.corp: the lab has no services")
+}
+
+// Who refuses is then the resolver, not a program that does not listen yet.
+func TestAResolversRefusalIsNotTriedAgain(t *testing.T) {
+	lab := newTown(t)
+	lab.resolve(t, code(dns.RcodeRefused))
+	r := start(t, lab)
+	r.Starting = func(netip.Addr) bool { return true }
+	for _, do := range []scenario.Do{asking("a.corp", "A"), {Verb: scenario.TCP, Name: "a.corp", Port: 80}} {
+		result := run(t, r, scenario.Check{Do: do})
+		want(t, result, false, scenario.Refused, "expected ok, got refused: the resolver answers REFUSED for a.corp")
+		if result.MS > 2000 {
+			t.Errorf("%s was tried for %v ms", do.Verb, result.MS)
+		}
+	}
 }
 
 // A query that is dropped ends the check as early as any other packet would.

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -74,6 +73,9 @@ func itemOf(text string) (map[string]types.AttributeValue, error) {
 }
 
 func readJSON(text string) (value any, err error) {
+	if !json.Valid([]byte(text)) {
+		return nil, fmt.Errorf("%s is not JSON", clip(text))
+	}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber() // a number keeps its digits
 	err = d.Decode(&value)
@@ -159,5 +161,5 @@ func canonicalJSON(text string) string {
 	if err != nil {
 		return text
 	}
-	return string(bytes.TrimSpace(b))
+	return string(b)
 }

@@ -67,7 +67,7 @@ const patience = 50 * time.Millisecond
 func (r *Runner) tooEarly(p *probe, result Result, since time.Duration) bool {
 	c := result.Check
 	return !result.Pass && result.Got == scenario.Refused && (c.Expect.Outcome == "" || c.Expect.Outcome == scenario.OK) &&
-		since < limitOf(c) && r.Starting != nil && r.Starting(p.target)
+		since < limitOf(c) && r.Starting != nil && p.target.IsValid() && r.Starting(p.target)
 }
 
 func (r *Runner) try(p *probe, c *scenario.Check) Result {
