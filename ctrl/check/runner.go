@@ -36,7 +36,8 @@ type held struct {
 
 // NewRunner returns a runner for the lab.
 func NewRunner(lab Lab) *Runner {
-	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32())}
+	services, _ := lab.(Services)
+	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32()), Services: services}
 }
 
 // Run carries out one check and judges it.
