@@ -34,7 +34,7 @@ type Refuse func(http.ResponseWriter, *http.Request, *service.Denied)
 //
 // The body of a request to S3 is decoded (aws-chunked) and checked while it is read: an error of reading may be a *service.Denied for
 // the client, and what was read is not proven before io.EOF. A checksum that came as trailer is in Request.Trailer then. Answers say the
-// lab's time, so that clients correct their clocks.
+// store's time, so that clients correct their clocks.
 func (g *Gate) Authenticate(name string, next http.Handler, refuse Refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", g.store.now().UTC().Format(http.TimeFormat))

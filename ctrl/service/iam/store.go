@@ -17,8 +17,8 @@ type Credentials struct {
 	AccessKeyID     string // ASIA… if temporary, AKIA… if long-term
 	SecretAccessKey string
 	SessionToken    string    // of temporary ones
-	Issued          time.Time // lab time; zero for long-term ones
-	Expiration      time.Time // lab time; zero for long-term ones
+	Issued          time.Time // zero for long-term ones
+	Expiration      time.Time // zero for long-term ones
 }
 
 // Temporary credentials are valid for lifetime. An instance gets new ones each period, so that what it is told is valid for an hour or
@@ -36,8 +36,8 @@ type Store struct {
 	now   func() time.Time
 }
 
-// New makes a store with a secret key out of random. The model is the lab's present one at each call, and now is lab time. The error is
-// random's.
+// New makes a store with a secret key out of random. The model is the lab's present one at each call, and now the clock that clients sign
+// and renew by. The error is random's.
 func New(random io.Reader, model func() *vpc.Model, now func() time.Time) (*Store, error) {
 	key := make([]byte, sha256.Size)
 	if _, err := io.ReadFull(random, key); err != nil {
