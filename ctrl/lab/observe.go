@@ -19,11 +19,6 @@ func (l *Lab) Do(node scenario.Node, f func() error) error {
 	return l.host.InGuest(l.namespace(node), f)
 }
 
-// Home implements check.Lab: programs see the resolv.conf of their node.
-func (l *Lab) Home(node scenario.Node) check.Home {
-	return check.Home{Enter: func() error { return l.host.ShowResolver(l.namespace(node)) }}
-}
-
 // doorReasons are the drops at the door that a check can ask for.
 var doorReasons = []flow.Reason{flow.UnknownNeighbor, flow.Multicast, flow.Broadcast}
 

@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -28,10 +27,7 @@ func addressOf(host string, u *url.URL) address {
 }
 
 func bucketOfHost(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host = strings.ToLower(strings.TrimSuffix((&url.URL{Host: host}).Hostname(), "."))
 	for _, names := range []*regexp.Regexp{endpointHost, publicHost} {
 		if found := names.FindStringSubmatch(host); found != nil {
 			return found[1]

@@ -69,7 +69,7 @@ func (s *Server) createBucket(w *reply, q *request) error {
 	if strings.EqualFold(q.header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
 		return notImplemented("object lock")
 	}
-	if err := gofakes3.ValidateBucketName(q.bucket); err != nil {
+	if err := store.CheckName(q.bucket); err != nil {
 		return err
 	}
 	owner := s.Account(q.ctx)
@@ -165,6 +165,20 @@ func (s *Server) headBucket(w *reply, q *request) error {
 func (s *Server) listObjects(w *reply, q *request) error {
 	w.Header().Set("X-Amz-Bucket-Region", q.home.Region)
 	return s.forward(w, q)
+}
+
+// listUploads answers where no upload is under way, which the library takes for an error.
+func (s *Server) listUploads(w *reply, q *request) error {
+	if s.elsewhere || s.store.Uploading(q.bucket) {
+		return s.forward(w, q)
+	}
+	return w.xml(http.StatusOK, struct {
+		XMLName    xml.Name `xml:"ListMultipartUploadsResult"`
+		Xmlns      string   `xml:"xmlns,attr"`
+		Bucket     string
+		Prefix     string `xml:",omitempty"`
+		MaxUploads int
+	}{Xmlns: namespace, Bucket: q.bucket, Prefix: q.query.Get("prefix"), MaxUploads: 1000})
 }
 
 // getBucketLocation says nothing for us-east-1, as S3 does.

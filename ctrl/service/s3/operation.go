@@ -52,7 +52,8 @@ func operations() []operation {
 		{name: "DeleteBucketPolicy", method: http.MethodDelete, level: onBucket, sub: "policy", action: "s3:DeleteBucketPolicy", do: (*Server).deleteBucketPolicy},
 		{name: "GetBucketVersioning", method: http.MethodGet, level: onBucket, sub: "versioning", action: "s3:GetBucketVersioning"},
 		{name: "ListMultipartUploads", method: http.MethodGet, level: onBucket, sub: "uploads",
-			params: []string{"prefix", "key-marker", "upload-id-marker", "max-uploads"}, action: "s3:ListBucketMultipartUploads"},
+			params: []string{"prefix", "key-marker", "upload-id-marker", "max-uploads"}, action: "s3:ListBucketMultipartUploads",
+			do: (*Server).listUploads},
 		{name: "DeleteObjects", method: http.MethodPost, level: onBucket, sub: "delete", do: (*Server).deleteObjects}, // each object by itself
 
 		{name: "GetObject", method: http.MethodGet, level: onObject, params: getParams, action: "s3:GetObject"},

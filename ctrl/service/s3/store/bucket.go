@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,7 +49,7 @@ func (s *Store) Create(b Bucket) error {
 }
 
 func (s *Store) createLocked(b Bucket) error {
-	if err := gofakes3.ValidateBucketName(b.Name); err != nil {
+	if err := CheckName(b.Name); err != nil {
 		return err
 	}
 	b.Created = s.now()
@@ -56,6 +58,18 @@ func (s *Store) createLocked(b Bucket) error {
 		return fmt.Errorf("make bucket %s: %w", b.Name, err)
 	}
 	s.buckets[b.Name] = &bucket{Bucket: b, objects: map[string]object{}}
+	return nil
+}
+
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+
+// CheckName says whether a bucket may be called so: 3 to 63 lower-case letters, digits, dots and hyphens, and no IP address (S3 user
+// guide, bucket naming rules). The error is InvalidBucketName.
+func CheckName(name string) error {
+	_, err := netip.ParseAddr(name)
+	if err == nil || !bucketName.MatchString(name) || strings.Contains(name, "..") || strings.HasPrefix(name, "xn--") {
+		return gofakes3.ErrorMessage(gofakes3.ErrInvalidBucketName, "The specified bucket is not valid.")
+	}
 	return nil
 }
 

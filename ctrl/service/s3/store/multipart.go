@@ -110,6 +110,18 @@ func (s *Store) upload(id gofakes3.UploadID) (upload, bool) {
 	return c, true
 }
 
+// Uploading says whether an upload to a bucket is under way.
+func (s *Store) Uploading(bucket string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, u := range s.uploads {
+		if u.bucket == bucket {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *Store) forget(id gofakes3.UploadID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,12 +142,12 @@ func (u upload) choose(ctx context.Context, want []gofakes3.CompletedPart) ([]pa
 	if len(want) == 0 {
 		return nil, gofakes3.ErrMalformedXML
 	}
+	if !ascending(want) {
+		return nil, gofakes3.ErrorMessage(gofakes3.ErrInvalidPartOrder,
+			"The list of parts was not in ascending order. Parts must be ordered by part number.")
+	}
 	var parts []part
 	for i, w := range want {
-		if i > 0 && w.PartNumber <= want[i-1].PartNumber {
-			return nil, gofakes3.ErrorMessage(gofakes3.ErrInvalidPartOrder,
-				"The list of parts was not in ascending order. Parts must be ordered by part number.")
-		}
 		p, ok := u.parts[w.PartNumber]
 		if !ok || strings.Trim(w.ETag, `"`) != p.md5 {
 			return nil, gofakes3.ErrorMessage(gofakes3.ErrInvalidPart,
@@ -148,6 +160,15 @@ func (u upload) choose(ctx context.Context, want []gofakes3.CompletedPart) ([]pa
 		parts = append(parts, p)
 	}
 	return parts, nil
+}
+
+func ascending(parts []gofakes3.CompletedPart) bool {
+	for i := range parts[1:] {
+		if parts[i].PartNumber >= parts[i+1].PartNumber {
+			return false
+		}
+	}
+	return true
 }
 
 // join copies parts into one file, from file to file in the kernel.
