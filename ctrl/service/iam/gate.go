@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/vpclab/vpclab/ctrl/policy"
 	"github.com/vpclab/vpclab/ctrl/service"
@@ -13,17 +14,18 @@ import (
 // Gate is a lab's service.Gate.
 type Gate struct {
 	store   *Store
+	now     func() time.Time // lab time, which conditions are about
 	observe func(service.Caller, service.Access, *service.Denied)
 	docs    documents
 }
 
-// NewGate makes a gate for a store's identities. Each denial is told to observe, too, which may be nil; a request that cannot prove who
-// sent it has no access yet.
-func NewGate(s *Store, observe func(service.Caller, service.Access, *service.Denied)) *Gate {
+// NewGate makes a gate for a store's identities; now is lab time. Each denial is told to observe, too, which may be nil; a request that
+// cannot prove who sent it has no access yet.
+func NewGate(s *Store, now func() time.Time, observe func(service.Caller, service.Access, *service.Denied)) *Gate {
 	if observe == nil {
 		observe = func(service.Caller, service.Access, *service.Denied) {}
 	}
-	return &Gate{store: s, observe: observe}
+	return &Gate{store: s, now: now, observe: observe}
 }
 
 // Refuse writes a denial to the client in the form of the service's protocol.
@@ -34,7 +36,7 @@ type Refuse func(http.ResponseWriter, *http.Request, *service.Denied)
 //
 // The body of a request to S3 is decoded (aws-chunked) and checked while it is read: an error of reading may be a *service.Denied for
 // the client, and what was read is not proven before io.EOF. A checksum that came as trailer is in Request.Trailer then. Answers say the
-// store's time, so that clients correct their clocks.
+// time, so that clients correct their clocks.
 func (g *Gate) Authenticate(name string, next http.Handler, refuse Refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", g.store.now().UTC().Format(http.TimeFormat))
@@ -66,7 +68,7 @@ func (g *Gate) decide(c service.Caller, known request, a service.Access) *servic
 		return denied
 	}
 	d := policy.Decide(policies, &policy.Request{
-		Principal: known.identity.Principal, Action: a.Action, Resource: a.Resource, Keys: keys(c, known, a, g.store.now()),
+		Principal: known.identity.Principal, Action: a.Action, Resource: a.Resource, Keys: keys(c, known, a, g.now()),
 	})
 	if d.Allowed {
 		return nil

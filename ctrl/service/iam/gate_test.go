@@ -217,7 +217,7 @@ func TestDenialsAreToldToTheLab(t *testing.T) {
 	if len(b.observed) != 1 {
 		t.Errorf("what was allowed is told, too: %v", b.observed)
 	}
-	if err := NewGate(b.store, nil).Authorize(context.Background(), get("")); err == nil {
+	if err := NewGate(b.store, func() time.Time { return b.clock }, nil).Authorize(context.Background(), get("")); err == nil {
 		t.Error("a request that nobody authenticated was allowed")
 	}
 }

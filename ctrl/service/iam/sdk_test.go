@@ -154,8 +154,8 @@ func TestItemsOfTheSDK(t *testing.T) {
 	}
 }
 
-// A lab whose time was advanced says so in its answers, and the SDK corrects its clock.
-func TestTheSDKFollowsTheLabsClock(t *testing.T) {
+// Answers say the time, and the SDK of a client whose clock is hours behind corrects it.
+func TestTheSDKCorrectsItsClock(t *testing.T) {
 	b := newBed(t).real()
 	b.clock = b.clock.Add(3 * time.Hour)
 	server, saw := b.serve("s3", false)

@@ -36,8 +36,8 @@ type Store struct {
 	now   func() time.Time
 }
 
-// New makes a store with a secret key out of random. The model is the lab's present one at each call, and now the clock that clients sign
-// and renew by. The error is random's.
+// New makes a store with a secret key out of random. The model is the lab's present one at each call. now is the machine's time, and not
+// the lab's: clients date their signatures, and judge when credentials end, by the clock that they have. The error is random's.
 func New(random io.Reader, model func() *vpc.Model, now func() time.Time) (*Store, error) {
 	key := make([]byte, sha256.Size)
 	if _, err := io.ReadFull(random, key); err != nil {

@@ -123,10 +123,10 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 	if s.authority, err = authority.New(c.Lab, c.Wall); err != nil {
 		return err
 	}
-	if s.store, err = iam.New(rand.Reader, s.model.Load, c.Now, c.Wall); err != nil {
+	if s.store, err = iam.New(rand.Reader, s.model.Load, c.Wall); err != nil {
 		return err
 	}
-	s.gate = iam.NewGate(s.store, c.Denied)
+	s.gate = iam.NewGate(s.store, c.Now, c.Denied)
 	s.dns = dns.NewServer(c.Directory, dns.New(m))
 	account := func(ctx context.Context) string { return iam.From(ctx).Principal.Account }
 	s.s3, err = s3.New(s3.Config{
@@ -136,7 +136,7 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 		return fmt.Errorf("s3: %w", err)
 	}
 	s.dynamodb, err = dynamodb.New(dynamodb.Config{
-		File: filepath.Join(c.Dir, "dynamodb.db"), Gate: s.gate, Now: c.Now, Account: account, Backend: m.Services.DynamoDBBackend,
+		Path: filepath.Join(c.Dir, "dynamodb.db"), Gate: s.gate, Now: c.Now, Account: account, Backend: m.Services.DynamoDBBackend,
 	})
 	if err != nil {
 		return fmt.Errorf("dynamodb: %w", err)
