@@ -214,8 +214,3 @@ func cut(err error) error {
 func broken(why string) *service.Denied {
 	return deny("InvalidRequest", "The body of your request is not in the encoding aws-chunked.", why)
 }
-
-func forged(why string) *service.Denied {
-	return deny("SignatureDoesNotMatch",
-		"The request signature we calculated does not match the signature you provided. Check your key and signing method.", why)
-}

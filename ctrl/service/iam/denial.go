@@ -8,14 +8,8 @@ import (
 	"github.com/vpclab/vpclab/ctrl/service"
 )
 
-// The codes of denials are S3's, whatever the service: one of another protocol writes its own names for them.
-
 func deny(code, message, why string) *service.Denied {
 	return &service.Denied{Code: code, Message: message, Why: why}
-}
-
-func unknownKey(why string) *service.Denied {
-	return deny("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", why)
 }
 
 // denial is what the policies say no with.

@@ -19,8 +19,8 @@ type Gate struct {
 	docs    documents
 }
 
-// NewGate makes a gate for a store's identities; now is lab time. Each denial is told to observe, too, which may be nil; a request that cannot prove who
-// sent it has no access yet.
+// NewGate makes a gate for a store's identities; now is lab time. Each denial is told to observe, too, which may be nil; a request that
+// cannot prove who sent it has no access yet.
 func NewGate(s *Store, now func() time.Time, observe func(service.Caller, service.Access, *service.Denied)) *Gate {
 	if observe == nil {
 		observe = func(service.Caller, service.Access, *service.Denied) {}

@@ -30,8 +30,8 @@ type signature struct {
 }
 
 // scope is the credential scope as it is signed.
-func (s *signature) scope() string {
-	return s.date + "/" + s.region + "/" + s.service + "/aws4_request"
+func (g *signature) scope() string {
+	return g.date + "/" + g.region + "/" + g.service + "/aws4_request"
 }
 
 // readSignature reads it from the header or the query. nil without an error: the request is not signed.
@@ -67,13 +67,13 @@ func headerSignature(r *http.Request, header string) (*signature, *service.Denie
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		fields[name] = value
 	}
-	s := &signature{token: r.Header.Get("X-Amz-Security-Token")}
+	g := &signature{token: r.Header.Get("X-Amz-Security-Token")}
 	at, ok := requestTime(r)
 	if !ok {
 		return nil, deny("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", "the request says no time of its own")
 	}
-	s.at = at
-	return s, s.read(fields["Credential"], fields["SignedHeaders"], fields["Signature"])
+	g.at = at
+	return g, g.read(fields["Credential"], fields["SignedHeaders"], fields["Signature"])
 }
 
 // requestTime is x-amz-date or, for want of it, Date.
@@ -91,7 +91,7 @@ func requestTime(r *http.Request) (time.Time, bool) {
 
 // querySignature reads the parameters X-Amz-… of a presigned request.
 func querySignature(query url.Values) (*signature, *service.Denied) {
-	s := &signature{presigned: true, token: query.Get("X-Amz-Security-Token")}
+	g := &signature{presigned: true, token: query.Get("X-Amz-Security-Token")}
 	at, err := time.Parse(dateForm, query.Get("X-Amz-Date"))
 	if err != nil {
 		return nil, deny("AuthorizationQueryParametersError", "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
@@ -102,12 +102,12 @@ func querySignature(query url.Values) (*signature, *service.Denied) {
 		return nil, deny("AuthorizationQueryParametersError", "X-Amz-Expires must be a number from 1 to 604800 (seconds)",
 			"a presigned request is valid for a week at most")
 	}
-	s.at, s.valid = at, time.Duration(seconds)*time.Second
-	return s, s.read(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"))
+	g.at, g.valid = at, time.Duration(seconds)*time.Second
+	return g, g.read(query.Get("X-Amz-Credential"), query.Get("X-Amz-SignedHeaders"), query.Get("X-Amz-Signature"))
 }
 
 // read takes apart the three fields that both forms have.
-func (s *signature) read(credential, headers, sum string) *service.Denied {
+func (g *signature) read(credential, headers, sum string) *service.Denied {
 	parts := strings.Split(credential, "/")
 	decoded, err := hex.DecodeString(sum)
 	if len(parts) != 5 || parts[4] != "aws4_request" || headers == "" || err != nil || len(decoded) != 32 {
@@ -115,10 +115,10 @@ func (s *signature) read(credential, headers, sum string) *service.Denied {
 			"The authorization header is malformed; it needs Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders and Signature.",
 			"the signature cannot be read")
 	}
-	s.accessKey, s.date, s.region, s.service = parts[0], parts[1], parts[2], parts[3]
-	s.headers, s.sum = strings.Split(headers, ";"), decoded
+	g.accessKey, g.date, g.region, g.service = parts[0], parts[1], parts[2], parts[3]
+	g.headers, g.sum = strings.Split(headers, ";"), decoded
 	return nil
 }
 
 // covers reports whether a header is signed; the name is in lower case.
-func (s *signature) covers(header string) bool { return slices.Contains(s.headers, header) }
+func (g *signature) covers(header string) bool { return slices.Contains(g.headers, header) }

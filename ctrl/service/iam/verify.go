@@ -13,16 +13,20 @@ import (
 	"github.com/vpclab/vpclab/ctrl/service"
 )
 
-// skew is how far a request's time may be from the lab's.
+// skew is how far a request's time may be from ours.
 const skew = 15 * time.Minute
 
 // maxBody is how much of a request is read to know its hash, in bytes. DynamoDB takes 16 MiB, the others less; what S3 takes is hashed
 // while it is read, whatever its size.
 const maxBody = 16<<20 + 1<<10
 
-// verify finds out who sent the request, and puts a body in place that is checked while it is read. The request is at the service and
-// region of the caller.
+// verify finds out who sent the request to a service in a region, and puts a body in place that is checked while it is read.
 func (s *Store) verify(r *http.Request, name, region string) (Identity, *service.Denied) {
+	id, refused := s.check(r, name, region)
+	return id, worded(name, refused)
+}
+
+func (s *Store) check(r *http.Request, name, region string) (Identity, *service.Denied) {
 	g, refused := readSignature(r)
 	if refused != nil {
 		return Identity{}, refused
@@ -43,9 +47,7 @@ func (s *Store) verify(r *http.Request, name, region string) (Identity, *service
 	}
 	with := newSigning(secret, g)
 	if !hmac.Equal(with.sum(algorithm, hashText(canonical(r, g, payload))), g.sum) {
-		return Identity{}, deny("SignatureDoesNotMatch",
-			"The request signature we calculated does not match the signature you provided. Check your key and signing method.",
-			"the request was signed with another secret key than that of "+g.accessKey+" ("+id.Name+"), or was changed on its way")
+		return Identity{}, forged("the request was signed with another secret key than that of " + g.accessKey + " (" + id.Name + "), or was changed on its way")
 	}
 	return id, openPayload(r, name, payload, &chain{signing: with, last: hex.EncodeToString(g.sum)})
 }
@@ -54,10 +56,9 @@ func (s *Store) verify(r *http.Request, name, region string) (Identity, *service
 func (g *signature) fits(r *http.Request, name, region string, now time.Time) *service.Denied {
 	switch {
 	case g.service != name:
-		return malformed("incorrect service \""+g.service+"\". This endpoint belongs to \""+name+"\".", "the request was signed for service "+g.service)
+		return wrongService(g.service, name)
 	case g.region != region:
-		return malformed("the region '"+g.region+"' is wrong; expecting '"+region+"'",
-			"the request was signed for region "+g.region+" and sent to "+region)
+		return wrongRegion(name, g.region, region)
 	case g.date != g.at.UTC().Format("20060102"):
 		return malformed("Invalid credential date \""+g.date+"\". This date is not the same as X-Amz-Date.", "the signature's dates differ")
 	case !g.covers("host"):
@@ -71,24 +72,15 @@ func (g *signature) fits(r *http.Request, name, region string, now time.Time) *s
 	return g.timely(now)
 }
 
-func malformed(what, why string) *service.Denied {
-	return deny("AuthorizationHeaderMalformed", "The authorization header is malformed; "+what, why)
-}
-
-func unsigned(header string) *service.Denied {
-	return deny("AccessDenied", "There were headers present in the request which were not signed", "the signature does not cover "+header)
-}
-
-// timely checks the request's time against the lab's.
+// timely checks the request's time against ours.
 func (g *signature) timely(now time.Time) *service.Denied {
-	why := "the request's time is " + stamp(g.at) + ", the lab's " + stamp(now)
 	switch {
 	case !g.presigned && now.Sub(g.at).Abs() > skew:
-		return deny("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", why)
+		return skewed(g.service, g.at, now)
 	case g.presigned && g.at.Sub(now) > skew:
-		return deny("AccessDenied", "Request is not yet valid", why)
+		return deny("AccessDenied", "Request is not yet valid", times(g.at, now))
 	case g.presigned && now.After(g.at.Add(g.valid)):
-		return deny("AccessDenied", "Request has expired", why+"; it was valid for "+g.valid.String())
+		return deny("AccessDenied", "Request has expired", times(g.at, now)+"; it was valid for "+g.valid.String())
 	}
 	return nil
 }

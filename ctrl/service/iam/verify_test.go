@@ -34,8 +34,10 @@ func (b *bed) attempt(change func(*attempt)) *attempt {
 	return a
 }
 
-// verdict signs with Amazon's signer, and verifies.
-func (a *attempt) verdict() (Identity, *service.Denied) {
+// verdict signs with Amazon's signer, and is what S3 says.
+func (a *attempt) verdict() (Identity, *service.Denied) { return a.verdictOf("s3") }
+
+func (a *attempt) verdictOf(name string) (Identity, *service.Denied) {
 	if a.payload != "" {
 		a.request.Header.Set("X-Amz-Content-Sha256", a.payload)
 	}
@@ -46,7 +48,7 @@ func (a *attempt) verdict() (Identity, *service.Denied) {
 	if a.after != nil {
 		a.after(a.request)
 	}
-	return a.b.store.verify(a.request, "s3", "us-east-1")
+	return a.b.store.verify(a.request, name, "us-east-1")
 }
 
 func TestSignaturesThatFit(t *testing.T) {
@@ -97,7 +99,7 @@ func TestSignaturesThatDoNot(t *testing.T) {
 		{"another's key", func(a *attempt) { a.credentials = a.b.newStore(2).User(account, "laptop") }, "InvalidAccessKeyId", "nobody in the lab"},
 		{"an expired token", func(a *attempt) { a.b.clock = a.credentials.Expiration; a.at = a.b.clock }, "ExpiredToken", "the instance's metadata has new ones"},
 		{"16 minutes early", func(a *attempt) { a.at = a.at.Add(-16 * time.Minute) }, "RequestTimeTooSkewed",
-			"the request's time is 2026-03-01T11:44:00Z, the lab's 2026-03-01T12:00:00Z"},
+			"the request's time is 2026-03-01T11:44:00Z, the service's 2026-03-01T12:00:00Z"},
 		{"16 minutes late", func(a *attempt) { a.at = a.at.Add(16 * time.Minute) }, "RequestTimeTooSkewed", "2026-03-01T12:16:00Z"},
 		{"another region", func(a *attempt) { a.region = "eu-west-1" }, "AuthorizationHeaderMalformed", "signed for region eu-west-1 and sent to us-east-1"},
 		{"another service", func(a *attempt) { a.service = "dynamodb" }, "AuthorizationHeaderMalformed", "signed for service dynamodb"},
@@ -151,6 +153,44 @@ func TestTheOtherServicesSignTheirBody(t *testing.T) {
 		if row.code == "" && denied != nil || row.code != "" && (denied == nil || denied.Code != row.code) {
 			t.Errorf("%s: got %+v, want %q", row.name, denied, row.code)
 		}
+	}
+}
+
+// They refuse in words of their own.
+func TestTheOtherServicesRefuseInTheirWords(t *testing.T) {
+	for _, row := range []struct {
+		name          string
+		change        func(*attempt)
+		code, message string
+	}{
+		{"a key that nobody has", func(a *attempt) { a.credentials = a.b.newStore(2).User(account, "laptop") },
+			"InvalidClientTokenId", "The security token included in the request is invalid."},
+		{"another lab's token", func(a *attempt) { a.credentials = a.b.newStore(2).Role(a.b.app, a.b.web) },
+			"InvalidClientTokenId", "The security token included in the request is invalid."},
+		{"an expired token", func(a *attempt) { a.b.clock = a.credentials.Expiration; a.at = a.b.clock },
+			"ExpiredToken", "The security token included in the request is expired"},
+		{"16 minutes early", func(a *attempt) { a.at = a.at.Add(-16 * time.Minute) },
+			"SignatureDoesNotMatch", "Signature expired: 20260301T114400Z is now earlier than 20260301T114500Z (20260301T120000Z - 15 min.)"},
+		{"16 minutes late", func(a *attempt) { a.at = a.at.Add(16 * time.Minute) },
+			"SignatureDoesNotMatch", "Signature not yet current: 20260301T121600Z is still later than 20260301T121500Z (20260301T120000Z + 15 min.)"},
+		{"another region", func(a *attempt) { a.region = "eu-west-1" }, "SignatureDoesNotMatch", "Credential should be scoped to a valid region."},
+		{"another service", func(a *attempt) { a.service = "sqs" }, "SignatureDoesNotMatch", "Credential should be scoped to correct service: 'dynamodb'."},
+		{"a header that says nothing", func(a *attempt) {
+			a.after = func(r *http.Request) { r.Header.Set("Authorization", algorithm+" Credential=a") }
+		}, "IncompleteSignature", "Authorization header requires"},
+	} {
+		b := newBed(t)
+		a := b.attempt(func(*attempt) {})
+		a.service = "dynamodb"
+		row.change(a)
+		_, denied := a.verdictOf("dynamodb")
+		if denied == nil || denied.Code != row.code || !strings.Contains(denied.Message, row.message) {
+			t.Errorf("%s: got %+v, want %s: %s", row.name, denied, row.code, row.message)
+		}
+	}
+	a := newBed(t).attempt(func(a *attempt) { a.service = "dynamodb" })
+	if id, denied := a.verdictOf("dynamodb"); denied != nil || id.Name != "role web" {
+		t.Errorf("as it should be: %+v", denied)
 	}
 }
 

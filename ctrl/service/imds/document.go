@@ -13,10 +13,14 @@ import (
 func (s *Service) role(t tree, v *vpc.VPC, i *vpc.Instance) {
 	name, c := iam.RoleName(i), s.Role(v, i)
 	t.set("meta-data/iam/info", document(struct {
-		Code, LastUpdated, InstanceProfileArn, InstanceProfileId string
+		Code, LastUpdated  string
+		InstanceProfileArn string
+		InstanceProfileID  string `json:"InstanceProfileId"`
 	}{"Success", stamp(c.Issued), "arn:aws:iam::" + v.Account + ":instance-profile/" + name, iam.ProfileID(v.Account, name)}))
 	t.set("meta-data/iam/security-credentials/"+name, document(struct {
-		Code, LastUpdated, Type, AccessKeyId, SecretAccessKey, Token, Expiration string
+		Code, LastUpdated, Type            string
+		AccessKeyID                        string `json:"AccessKeyId"`
+		SecretAccessKey, Token, Expiration string
 	}{"Success", stamp(c.Issued), "AWS-HMAC", c.AccessKeyID, c.SecretAccessKey, c.SessionToken, stamp(c.Expiration)}))
 }
 

@@ -91,7 +91,7 @@ func serving(t *testing.T, network string, known service.Directory) int {
 		t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() { done <- Serve(conn, known, func() time.Time { return time.Now().Add(3 * time.Hour) }) }()
+	go func() { done <- New(known, func() time.Time { return time.Now().Add(3 * time.Hour) }).Serve(conn) }()
 	t.Cleanup(func() {
 		conn.Close()
 		if err := <-done; err != nil {

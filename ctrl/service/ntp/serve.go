@@ -13,35 +13,50 @@ import (
 	"github.com/vpclab/vpclab/ctrl/service"
 )
 
+// Server answers those whom it knows.
+type Server struct {
+	known service.Directory
+	now   func() time.Time
+}
+
+// New makes a server. Who is not known is not answered; now is lab time.
+func New(known service.Directory, now func() time.Time) *Server {
+	return &Server{known: known, now: now}
+}
+
 // Serve answers at a UDP socket of one family (udp4 or udp6) until it is closed, which is no error. Each answer comes from the address
-// that was asked, so the socket may be bound to all addresses. Who is not known is not answered. now is lab time.
-func Serve(conn *net.UDPConn, known service.Directory, now func() time.Time) error {
-	s, err := newSocket(conn)
+// that was asked, so the socket may be bound to all addresses.
+func (s *Server) Serve(conn *net.UDPConn) error {
+	at, err := newSocket(conn)
 	if err != nil {
 		return fmt.Errorf("serve time: %w", err)
 	}
 	b := make([]byte, 512) // a request with extensions; more of it does not matter
 	for {
-		n, asked, from, err := s.read(b)
+		n, asked, from, err := at.read(b)
 		if errors.Is(err, net.ErrClosed) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("serve time: %w", err)
 		}
-		received := now()
-		if _, ok := known.Caller(asked, from.Addr()); !ok {
-			continue
+		if answer, ok := s.answer(b[:n], asked, from.Addr()); ok {
+			_ = at.write(answer, asked, from) // whoever does not hear it asks again
 		}
-		answer, ok := reply(b[:n], received)
-		if !ok {
-			continue
-		}
-		sent(answer, now())
-		if err := s.write(answer, asked, from); errors.Is(err, net.ErrClosed) {
-			return nil
-		} // any other: the client asks again
 	}
+}
+
+// answer is ready to be sent at once.
+func (s *Server) answer(request []byte, asked, from netip.Addr) ([]byte, bool) {
+	received := s.now()
+	if _, ok := s.known.Caller(asked, from); !ok {
+		return nil, false
+	}
+	a, ok := reply(request, received)
+	if ok {
+		sent(a, s.now())
+	}
+	return a, ok
 }
 
 // socket is one whose packets say which address of ours they were sent to, and may say it for those that we send.
