@@ -68,7 +68,11 @@ type locator struct {
 	// at is what lies before offset, so that lines are counted once.
 	at     place
 	offset int
+	depth  int
 }
+
+// maxDepth is more than any policy needs.
+const maxDepth = 16
 
 // readJSON parses a document and remembers positions.
 func readJSON(s string) (*node, error) {
@@ -126,6 +130,10 @@ func (r *locator) value(path string) (*node, error) {
 		return nil, err
 	}
 	n := &node{place: at}
+	if r.depth++; r.depth > maxDepth {
+		return nil, at.fault("the policy is nested too deep", fmt.Sprintf("%d lists and objects within each other are enough for any policy", maxDepth))
+	}
+	defer func() { r.depth-- }()
 	switch token := token.(type) {
 	case string:
 		n.kind, n.text = str, token

@@ -38,6 +38,7 @@ func TestParseRefuses(t *testing.T) {
 		{``, `1:1: no valid JSON: unexpected end of JSON input: a policy document is one JSON object`},
 		{"{\n  \"Version\" \"2012-10-17\"}", `2:13: no valid JSON: invalid character '"' after object key`},
 		{`{} {}`, `1:4: no valid JSON: invalid character '{' after top-level value`},
+		{strings.Repeat("[", 17) + strings.Repeat("]", 17), `1:17: the policy is nested too deep: 16 lists and objects`},
 		{`[]`, `1:1: the policy is a list: a policy document is one JSON object`},
 		{`{"Version": "2012-10-17"}`, `1:1: the policy has no Statement: it is a statement or a list of them`},
 		{`{"Version": "2012-10-18", "Statement": []}`, `1:13: unknown Version "2012-10-18": it is "2012-10-17"`},
