@@ -39,6 +39,7 @@ var layers = []layer{
 	{"cmd/vpcbench/internal", nil, "loads and statistics know nothing of vpclab, or the comparison would not be fair"},
 
 	{"ctrl/vpc", nil, "the model is values and AWS's rules: whatever else exists may depend on it, so it depends on nothing"},
+	{"ctrl/policy", nil, "a decision follows from documents and a request alone: who asks and by which way is said by whoever knows"},
 	{"ctrl/scenario", []string{"ctrl/flowlog", "ctrl/vpc", "dataplane/fabric", "dataplane/flow"},
 		"a file becomes a model and checks; of packets it knows the names of hops, reasons and flow logs' fields, and of labs nothing"},
 	{"ctrl/compile", []string{"ctrl/flowlog", "ctrl/vpc", "ctrl/hostnet", "dataplane/fabric", "dataplane/flow"},
