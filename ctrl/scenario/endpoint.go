@@ -8,7 +8,8 @@ import (
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
-// decodeEndpoint reads a VPC endpoint, its policy left out. An address for a subnet that is not the endpoint's is a mistake.
+// decodeEndpoint reads a VPC endpoint, its policy left out. An address for a subnet that is not the endpoint's is a mistake, and a policy
+// where the service knows none.
 func (r *reader) decodeEndpoint(e entry) *vpc.Endpoint {
 	n := e.value
 	out := &vpc.Endpoint{
@@ -16,6 +17,9 @@ func (r *reader) decodeEndpoint(e entry) *vpc.Endpoint {
 		RouteTables: textsOf(n.get("route_tables")), Interfaces: decodeInterfaces(n.get("subnets")), Groups: groupsOf(n.get("sg")),
 		PrivateDNS: boolOf(n.get("private_dns"), false), DualStack: boolOf(n.get("dualstack"), false),
 		ExpectState: vpc.EndpointState(textOf(n.get("expect_state"))),
+	}
+	if e, ok := n.find("policy"); ok && out.Service.VPC != "" {
+		r.report(r.keyAt(e), "the service "+quote(out.Service.String())+" does not support endpoint policies", "remove it")
 	}
 	for _, ip := range n.get("ip").all() {
 		at := slices.IndexFunc(out.Interfaces, func(i *vpc.EndpointInterface) bool { return i.Subnet == ip.key })

@@ -146,9 +146,9 @@ var serviceForm = `^([A-Za-z0-9][A-Za-z0-9.-]*)$`
 func checkService(s string) *fault {
 	owner, name, own := strings.Cut(s, "/")
 	switch {
-	case own && !validName(owner):
+	case own && owner != "" && !validName(owner):
 		return checkName(owner)
-	case own:
+	case own && owner != "" && name != "":
 		return checkName(name).shift(len(owner) + 1)
 	case compiled(serviceForm).MatchString(s):
 		return nil

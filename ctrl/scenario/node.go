@@ -187,7 +187,7 @@ func (r *reporter) readYAML(src []byte) *node {
 	if !r.readable(text) {
 		return nil
 	}
-	tokens := lexer.Tokenize(text)
+	tokens := tokenize(text)
 	if !r.plainYAML(tokens) {
 		return nil
 	}
@@ -201,6 +201,27 @@ func (r *reporter) readYAML(src []byte) *node {
 		return nil
 	}
 	return r.convert(file.Docs[0].Body)
+}
+
+// namespaced are words of policy documents with colons inside: ARNs, condition keys and actions.
+var namespaced = regexp.MustCompile(`\b(arn:[^\s"',\[\]{}]+|(aws|` + strings.Join(serviceCodes(), "|") + `):[A-Za-z*][A-Za-z0-9*?-]*)`)
+
+// colon stands for a colon while the YAML lexer looks: inside {} and [] it takes `aws:SourceVpc` for a key and its value, though YAML
+// wants a blank behind the colon (YAML 1.2.2 section 7.3.3). It is of Unicode's private use.
+const colon = "\ue03a"
+
+func tokenize(text string) token.Tokens {
+	if strings.Contains(text, colon) {
+		return lexer.Tokenize(text)
+	}
+	tokens := lexer.Tokenize(namespaced.ReplaceAllStringFunc(text, func(word string) string {
+		inner := strings.TrimRight(word, ":")
+		return strings.ReplaceAll(inner, ":", colon) + word[len(inner):]
+	}))
+	for _, tk := range tokens {
+		tk.Value = strings.ReplaceAll(tk.Value, colon, ":")
+	}
+	return tokens
 }
 
 // readable checks size and characters.

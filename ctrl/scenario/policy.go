@@ -64,6 +64,34 @@ func (st *state) policies() {
 		}
 		st.policy(site)
 	}
+	st.roles()
+}
+
+// roles reports a role that is named at two instances with different policies: IAM has it once an account.
+func (st *state) roles() {
+	type role struct{ account, name string }
+	type holder struct {
+		instance *vpc.Instance
+		text     string
+	}
+	seen := map[role]holder{}
+	for _, v := range st.model.VPCs {
+		for _, i := range v.Instances {
+			name := st.tree.get("vpcs").get(v.Name).get("instances").get(i.Name).get("role").get("name")
+			if textOf(name) == "" {
+				continue
+			}
+			key := role{v.Account, i.Role.Name}
+			other, taken := seen[key]
+			if taken && other.text != i.Role.Policy {
+				st.wrong(name, faultf(0, "give both the same, or one another name", "role %s has another policy at instance %s", quote(i.Role.Name),
+					quote(other.instance.Name)))
+			}
+			if !taken {
+				seen[key] = holder{i, i.Role.Policy}
+			}
+		}
+	}
 }
 
 func (st *state) policySites() []policySite {

@@ -85,9 +85,9 @@ func TestSchemaAcceptsValidFiles(t *testing.T) {
 // beyondSchema are the wrong files whose mistakes no schema sees: what depends on other values, or is no YAML at all.
 var beyondSchema = []string{
 	"aws-rules.yaml", "change-exclusive.yaml", "change-gone.yaml", "change-removal.yaml", "change-value.yaml",
-	"families.yaml", "flow-log-change.yaml", "flow-log-rules.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
+	"endpoint-change-references.yaml", "endpoint-change.yaml", "endpoint-services.yaml", "families.yaml", "flow-log-change.yaml", "flow-log-rules.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
 	"peering-expired.yaml", "peering-failing.yaml", "peering-fixed.yaml", "peering-grown.yaml", "peering-overlap.yaml",
-	"peering-references.yaml", "peering-removed.yaml", "records.yaml", "references.yaml",
+	"peering-references.yaml", "peering-removed.yaml", "policies.yaml", "records.yaml", "references.yaml", "zone-rules.yaml", "zones-missing.yaml",
 }
 
 // notYAML are the wrong files that never become values, or lose some on the way.

@@ -47,6 +47,7 @@ func (m *Model) Complete(prev *Model) []Problem {
 	c.lab()
 	c.peerings()
 	c.flowLogs()
+	c.zones()
 	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
@@ -157,7 +158,7 @@ func (c *completion) defaults() {
 				g.Addresses = make([]NATAddress, 1)
 			}
 		}
-		endpointDefaults(v)
+		c.endpointDefaults(v)
 		identify(v)
 	}
 	m.serviceDefaults()
@@ -203,7 +204,7 @@ func launchDefaults(i *Instance, n int, e *ENI) {
 }
 
 // endpointDefaults fills in what the VPC's endpoints and endpoint services leave out, and its instances say of themselves.
-func endpointDefaults(v *VPC) {
+func (c *completion) endpointDefaults(v *VPC) {
 	for _, i := range v.Instances {
 		i.Role.Name = cmp.Or(i.Role.Name, i.Name)
 		i.Metadata.HopLimit = cmp.Or(i.Metadata.HopLimit, 1)
@@ -219,7 +220,7 @@ func endpointDefaults(v *VPC) {
 	}
 	for _, s := range v.EndpointServices {
 		if len(s.Interfaces) == 0 {
-			s.Interfaces = besideTargets(v, s)
+			s.Interfaces = c.besideTargets(v, s)
 		}
 		for _, refs := range [][]EndpointRef{s.Accepted, s.Rejected} {
 			for k := range refs {
@@ -229,8 +230,9 @@ func endpointDefaults(v *VPC) {
 	}
 }
 
-// besideTargets are interfaces in the subnets of the service's targets, the first of each availability zone.
-func besideTargets(v *VPC, s *EndpointService) []*EndpointInterface {
+// besideTargets are interfaces in the subnets of the service's targets, the first of each availability zone. Where a change has removed
+// the targets, the load balancer stays where it was.
+func (c *completion) besideTargets(v *VPC, s *EndpointService) []*EndpointInterface {
 	var all []*EndpointInterface
 	zones := map[string]bool{}
 	for _, name := range s.Targets {
@@ -241,6 +243,11 @@ func besideTargets(v *VPC, s *EndpointService) []*EndpointInterface {
 		if in := v.Subnet(i.Interfaces[0].Subnet); in != nil && !zones[in.AZ] {
 			zones[in.AZ] = true
 			all = append(all, &EndpointInterface{Subnet: in.Name})
+		}
+	}
+	if old := c.before(v).EndpointService(s.Name); len(all) == 0 && old != nil {
+		for _, i := range old.Interfaces {
+			all = append(all, &EndpointInterface{Subnet: i.Subnet})
 		}
 	}
 	return all

@@ -218,16 +218,19 @@ func (c *completion) interfaceEndpoint(v *VPC, e *Endpoint, provider *EndpointSe
 		}
 		c.endpointZone(at.at("subnets").element(i, len(e.Interfaces)), v, e, in, provider)
 	}
-	if e.PrivateDNS && !v.resolvesPrivately() {
-		c.report(at.at("private_dns"), fmt.Sprintf("enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes "+
-			"set to true for %s", v.Name), "give the VPC `dns: {support: true, hostnames: true}`, or the endpoint `private_dns: false`")
-	}
-	if e.Service.VPC == "" {
-		return
-	}
-	if e.PrivateDNS {
-		c.report(at.at("private_dns"), fmt.Sprintf("private DNS can't be enabled because the service %s does not provide a private DNS name",
-			e.Service), "remove it: an endpoint service is called by the endpoint's own names")
+	c.privateDNS(at.at("private_dns"), v, e)
+}
+
+// privateDNS judges whether an interface endpoint may answer for its service's public name.
+func (c *completion) privateDNS(at path, v *VPC, e *Endpoint) {
+	switch {
+	case !e.PrivateDNS:
+	case e.Service.VPC != "":
+		c.report(at, fmt.Sprintf("private DNS can't be enabled because the service %s does not provide a private DNS name", e.Service),
+			"remove it: an endpoint service is called by the endpoint's own names")
+	case !v.DNSSupport || !v.DNSHostnames:
+		c.report(at, fmt.Sprintf("enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s",
+			v.Name), "give the VPC `dns: {support: true, hostnames: true}`, or the endpoint `private_dns: false`")
 	}
 }
 
@@ -270,9 +273,6 @@ func (v *VPC) zonesOf(s *EndpointService) []string {
 	return zones
 }
 
-// resolvesPrivately reports whether the VPC has both DNS attributes, without which private names do not resolve in it.
-func (v *VPC) resolvesPrivately() bool { return v.DNSSupport && v.DNSHostnames }
-
 // managedSubnets judges the subnets of interfaces that AWS manages: there is one an availability zone. twice is what AWS says to two.
 func (c *completion) managedSubnets(at path, v *VPC, interfaces []*EndpointInterface, twice string) {
 	zones := map[string]*Subnet{}
@@ -312,7 +312,7 @@ func (c *completion) privateNames(v *VPC) {
 		if other := held[name]; other != "" {
 			c.report(endpointPath(v, e).at("private_dns"), fmt.Sprintf(
 				"private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", name, v.Name),
-				fmt.Sprintf("%s answers for it: give one of the two endpoints `private_dns: false`", other))
+				fmt.Sprintf("%s answers for it: give this endpoint `private_dns: false`", other))
 		}
 		held[name] = "endpoint " + e.Name
 	}

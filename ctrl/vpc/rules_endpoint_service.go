@@ -77,7 +77,7 @@ func (c *completion) answers(v *VPC, s *EndpointService) {
 			at := servicePath(v, s).at(answer.key).element(i, len(answer.refs))
 			c.connected(at, v, s, ref)
 			if answer.key == "rejected" && slices.Contains(s.Accepted, ref) {
-				c.report(at, fmt.Sprintf("endpoint %s/%s cannot be both accepted and rejected", ref.VPC, ref.Name), "keep one of the two")
+				c.report(at, fmt.Sprintf("%s/endpoint.%s cannot be both accepted and rejected", ref.VPC, ref.Name), "keep one of the two")
 			}
 		}
 	}

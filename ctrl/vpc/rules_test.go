@@ -338,7 +338,7 @@ func TestWrongSecurityGroups(t *testing.T) {
 		{"the other VPC exists", in(allow(tcp(80, 80), "date/sg.db")), []string{at + "the vpc 'date' does not exist; did you " +
 			"mean data?"}},
 		{"a prefix list exists", in(allow(tcp(80, 80), "pl.home")), []string{
-			at + "the prefix list 'home' does not exist; declare it in `prefix_lists` or use one of corp"}},
+			at + "the prefix list 'home' does not exist; declare it in `prefix_lists` or use one of corp, s3, dynamodb"}},
 		{"a rule is there once, canonically", in(allow(tcp(22, 22), "100.68.0.18/18"), allow(tcp(22, 22), "100.68.0.0/18")),
 			[]string{
 				at1 + `the specified rule "peer: 100.68.0.0/18, TCP, from port: 22, to port: 22, ALLOW" already exists; remove one of the two`}},
