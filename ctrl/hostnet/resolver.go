@@ -72,7 +72,7 @@ func (r resolvers) write(namespace, text string) (changed bool, err error) {
 }
 
 func (r resolvers) makeRoot() error {
-	if isDir(r.root) {
+	if info, err := os.Stat(r.root); err == nil && info.IsDir() { // or a link to one
 		return nil
 	}
 	if err := makeFolder(r.root); err != nil {

@@ -23,7 +23,7 @@ import (
 //	                      127.0.1.3 nobody knows
 type bed struct {
 	*Balancer
-	t        *testing.T
+	t        testing.TB
 	listener *net.TCPListener
 	port     uint16 // at which the service is asked
 
@@ -48,7 +48,7 @@ const (
 )
 
 // newBed starts the balancer with the service shop of some targets, each of which listens and echoes.
-func newBed(t *testing.T, targets ...netip.Addr) *bed {
+func newBed(t testing.TB, targets ...netip.Addr) *bed {
 	t.Helper()
 	l, err := net.ListenTCP("tcp", nil) // a wildcard socket of both families
 	if err != nil {
