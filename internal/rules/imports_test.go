@@ -57,6 +57,12 @@ var layers = []layer{
 	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/flowlog", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
 		"it is the one place that joins the model, the host, the engine and the fast path"},
 
+	{"ctrl/service", []string{"ctrl/vpc"}, "who asks, and whether they may, is what all services share; none of them is in reach"},
+	{"ctrl/service/dynamodb", []string{"ctrl/service", "ctrl/vpc"}, "tables know who may do what by the Gate alone, and of the lab what it declares"},
+	{"ctrl/service/dynamodb/attribute", nil, "data is what it is whatever is done with it: it must be fuzzed and tested without a table"},
+	{"ctrl/service/dynamodb/expression", []string{"ctrl/service/dynamodb/attribute"}, "an expression is asked about one item and finds none by itself"},
+	{"ctrl/service/whoami", []string{"ctrl/service", "ctrl/vpc"}, "it tells what the context says and keeps nothing"},
+
 	{"dataplane/flow", nil, "the words that Go and eBPF share: everybody imports them"},
 	{"dataplane/flow/internal/genreasons", []string{"dataplane/flow"}, "it writes out the table of reasons and nothing else"},
 	{"dataplane/packet", []string{"dataplane/flow"}, "bytes only: it must be fuzzed and reused without a network"},
@@ -152,7 +158,8 @@ var outsiders = []outsider{
 	{"github.com/parquet-go/parquet-go", []string{"ctrl/flowlog/logfile"}, nil, "what it needs and what it panics about is dealt with once"},
 	{"github.com/apache/arrow-go", nil, []string{"ctrl/flowlog/logfile"}, "the tests' independent reader of Parquet; it is large"},
 	{"github.com/elastic/go-grok", nil, []string{"ctrl/flowlog"}, "the tests' independent reader of records"},
-	{"github.com/aws", []string{"ctrl/flowlog/destination"}, nil, "AWS's APIs are spoken at the edge; the rest has its own types"},
+	{"go.etcd.io/bbolt", []string{"ctrl/service/dynamodb"}, nil, "one service stores on disk by itself; nobody else needs a database"},
+	{"github.com/aws", []string{"ctrl/flowlog/destination"}, []string{"ctrl/service/dynamodb"}, "AWS's APIs are spoken at the edge; the rest has its own types"},
 	{"github.com/spf13", []string{"cmd"}, nil, "flags are for command lines"},
 	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},
 	{"golang.org/x/text", []string{"cmd"}, nil, "the width of text matters on terminals only"},

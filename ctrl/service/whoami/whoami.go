@@ -35,7 +35,7 @@ const maxBody = 1 << 20
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, err := callOf(r)
 	if err != nil {
-		c.fail(w, &service.Denied{Code: "InvalidRequest", Message: err.Error()}, http.StatusBadRequest)
+		c.fail(w, http.StatusBadRequest, &service.Denied{Code: "InvalidAction", Message: err.Error()})
 		return
 	}
 	if c.signed || !c.plain(r) {
@@ -55,18 +55,19 @@ func (h *Handler) authorize(ctx context.Context, c call) error {
 type protocol uint8
 
 const (
-	rest  protocol = iota // a path and perhaps a body, of which nothing is understood
-	json_                 // an operation in X-Amz-Target
-	query                 // an operation in the parameter Action, answered in XML
+	rest   protocol = iota // a path and perhaps a body, of which nothing is understood
+	target                 // an operation in X-Amz-Target, answered in JSON
+	query                  // an operation in the parameter Action, answered in XML
 )
 
 // call is a request as far as it is understood.
 type call struct {
-	service   string
-	operation string // "Invoke" if the request names none
-	protocol  protocol
-	signed    bool
-	id        string // of the request
+	service     string
+	operation   string // "Invoke" if the request names none
+	protocol    protocol
+	contentType string // of an answer in JSON
+	signed      bool
+	id          string // of the request
 }
 
 // plain says that the request is what people type to see whether somebody is there.
@@ -75,11 +76,14 @@ func (c call) plain(r *http.Request) bool {
 }
 
 func callOf(r *http.Request) (call, error) {
-	c := call{service: service.From(r.Context()).Service, operation: "Invoke", id: requestID()}
+	c := call{service: service.From(r.Context()).Service, operation: "Invoke", contentType: "application/json", id: requestID()}
 	parameters := r.URL.Query()
 	c.signed = r.Header.Get("Authorization") != "" || parameters.Has("X-Amz-Signature")
 	if _, operation, ok := strings.Cut(r.Header.Get("X-Amz-Target"), "."); ok {
-		c.operation, c.protocol = operation, json_
+		c.operation, c.protocol = operation, target
+		if asked := r.Header.Get("Content-Type"); strings.HasPrefix(asked, "application/x-amz-json-") {
+			c.contentType = asked
+		}
 		return c, checkOperation(c.operation)
 	}
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
