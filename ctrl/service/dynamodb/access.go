@@ -157,22 +157,21 @@ func (r *itemRequest) attributes() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// leading are the partition keys.
-func (r *itemRequest) leading(k *tableKey) []string {
+// leading are the partition keys, wherever in the request they stand: a backend may look at members that the operation should not have.
+func (r *itemRequest) leading(k *tableKey) (all []string) {
 	for _, item := range []attribute.Item{r.Key, r.Item} {
 		if v, ok := item[k.Partition.Name]; ok {
-			return []string{v.Plain()}
+			all = append(all, v.Plain())
 		}
 	}
 	scope, err := expression.NewScope(r.ExpressionAttributeNames, r.ExpressionAttributeValues)
 	if err != nil {
-		return nil
+		return all
 	}
-	condition, err := scope.Key(r.KeyConditionExpression, k.Partition.Name, k.Sort.Name)
-	if err != nil {
-		return nil
+	if condition, err := scope.Key(r.KeyConditionExpression, k.Partition.Name, k.Sort.Name); err == nil {
+		all = append(all, condition.Partition.Plain())
 	}
-	return []string{condition.Partition.Plain()}
+	return all
 }
 
 // batchKeys are the condition keys of one table in a batch.

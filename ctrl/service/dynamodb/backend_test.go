@@ -30,6 +30,12 @@ func TestABackendDoesTheWorkBehindOurGate(t *testing.T) {
 	if got := b.gate.asked[0].Keys["dynamodb:LeadingKeys"]; !slices.Equal(got, []string{"a"}) {
 		t.Errorf("leading keys are %v", got)
 	}
+	b.gate.asked, b.gate.deny = nil, nil
+	b.must("BatchWriteItem", `{"RequestItems":{"users":[{"PutRequest":{"Item":{"id":{"S":"secret"}}}}]}}`)
+	b.fails("PutItem", `{"TableName":"users","Key":{"id":{"S":"mine"}},"Item":{"id":{"S":"secret"}}}`, validation, "vpclab's DynamoDB does not support the parameter Key")
+	if got := b.gate.asked[1].Keys["dynamodb:LeadingKeys"]; !slices.Equal(got, []string{"mine", "secret"}) {
+		t.Errorf("leading keys of a request with two are %v", got)
+	}
 	b.fails("ExecuteStatement", `{"Statement":"SELECT * FROM users"}`, "UnknownOperationException", "")
 	b.declare(sortTable("users"))
 	b.fails("GetItem", `{"TableName":"users","Key":{"id":{"S":"a"}}}`, validation, "The provided key element does not match the schema")

@@ -42,7 +42,7 @@ func (r *reading) check() error {
 	case r.Select != "" && r.Select != "SPECIFIC_ATTRIBUTES" && r.ProjectionExpression != nil:
 		err = attribute.Invalidf("Cannot specify the ProjectionExpression when choosing to get %s", r.Select)
 	}
-	return cmpErr(err, r.measured.check())
+	return firstOf(err, r.measured.check())
 }
 
 type queryRequest struct {
@@ -60,7 +60,7 @@ func (s *Server) query(ctx context.Context, r *queryRequest) (any, error) {
 		return nil, err
 	}
 	all, err := r.parse(texts{key: r.KeyConditionExpression, filter: r.FilterExpression, projection: r.ProjectionExpression}, k)
-	if err := cmpErr(err, r.check(), k.fits(all.key), k.outside(all.filter)); err != nil {
+	if err := firstOf(err, r.check(), k.fits(all.key), k.outside(all.filter)); err != nil {
 		return nil, err
 	}
 	p := &page{key: k, span: spanOf(all.key), backward: r.ScanIndexForward != nil && !*r.ScanIndexForward, parsed: all}
@@ -113,7 +113,7 @@ func (s *Server) scan(ctx context.Context, r *scanRequest) (any, error) {
 		return nil, err
 	}
 	all, err := r.parse(texts{filter: r.FilterExpression, projection: r.ProjectionExpression}, k)
-	if err := cmpErr(err, r.check()); err != nil {
+	if err := firstOf(err, r.check()); err != nil {
 		return nil, err
 	}
 	p := &page{key: k, parsed: all}
