@@ -36,7 +36,18 @@ func TestABackendDoesTheWorkBehindOurGate(t *testing.T) {
 	if got := b.gate.asked[1].Keys["dynamodb:LeadingKeys"]; !slices.Equal(got, []string{"mine", "secret"}) {
 		t.Errorf("leading keys of a request with two are %v", got)
 	}
-	b.fails("ExecuteStatement", `{"Statement":"SELECT * FROM users"}`, "UnknownOperationException", "")
+	b.gate.asked = nil
+	for _, hidden := range []string{`{"Statement":"x"}`, `{"Statement":"x","TableName":"users"}`, `{"Statement":"x","TransactItems":[{}]}`} {
+		b.fails("ExecuteStatement", hidden, "UnknownOperationException", "")
+	}
+	b.fails("TransactWriteItems", `{"TransactItems":[{}]}`, validation, "1 validation error detected: Value null at 'transactItems'")
+	if len(b.gate.asked) > 0 {
+		t.Errorf("the gate was asked %v", b.gate.asked)
+	}
+	b.fails("UpdateTable", `{"TableName":"users"}`, "UnknownOperationException", "") // says the backend
+	if len(b.gate.asked) != 1 || b.gate.asked[0].Action != "dynamodb:UpdateTable" {
+		t.Errorf("the gate was asked %v", b.gate.asked)
+	}
 	b.declare(sortTable("users"))
 	b.fails("GetItem", `{"TableName":"users","Key":{"id":{"S":"a"}}}`, validation, "The provided key element does not match the schema")
 	if got := backend.tables(other, eu); len(got) > 0 {

@@ -33,7 +33,7 @@ func (s *Server) batchGetItem(ctx context.Context, r *batchGetItemRequest) (any,
 	n := 0
 	for _, gets := range r.RequestItems {
 		if gets == nil || len(gets.Keys) == 0 {
-			return nil, attribute.Invalid("1 validation error detected: Value at 'requestItems.member.keys' failed to satisfy constraint: Member must have length greater than or equal to 1")
+			return nil, attribute.Invalid(detected + "Value at 'requestItems.member.keys' failed to satisfy constraint: Member must have length greater than or equal to 1")
 		}
 		n += len(gets.Keys)
 	}

@@ -177,7 +177,7 @@ func (u *update) write(ctx context.Context, s *Server) (*write, expression.Updat
 	}
 	for _, path := range all.update.Targets() {
 		if k.has(path.Root()) {
-			return nil, all.update, attribute.Invalidf("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", path.Root())
+			return nil, all.update, attribute.Invalidf(parameters+"Cannot update attribute %s. This attribute is part of the key", path.Root())
 		}
 	}
 	w := u.to(n, k, u.Key, all)
@@ -203,7 +203,7 @@ func updated(old, key attribute.Item, by expression.Update) (attribute.Item, err
 // checkNames refuses attributes without a name.
 func checkNames(item attribute.Item) error {
 	if _, empty := item[""]; empty {
-		return attribute.Invalid("One or more parameter values were invalid: attribute names must not be empty")
+		return attribute.Invalid(parameters + "attribute names must not be empty")
 	}
 	return nil
 }
