@@ -44,25 +44,31 @@ type wanted struct {
 // transactActions are the actions by the members of a transaction's items.
 var transactActions = map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem", "Get": "GetItem"}
 
+// further are operations that a backend may have beyond ours. Those that name their tables in a way that we do not read, PartiQL's among
+// them, are not let through: no policy could be asked about them.
+var further = map[string]bool{"DescribeContinuousBackups": true, "DescribeLimits": true, "DescribeTimeToLive": true, "ListTagsOfResource": true,
+	"TagResource": true, "UntagResource": true, "UpdateContinuousBackups": true, "UpdateTable": true, "UpdateTimeToLive": true}
+
+// accountWide are operations about no table in particular.
+var accountWide = map[string]bool{"DescribeEndpoints": true, "DescribeLimits": true, "ListTables": true}
+
 // authorize asks the gate about everything that a request is for.
 func (s *Server) authorize(ctx context.Context, operation string, body []byte) error {
+	if operations[operation] == nil && (s.backend == nil || !further[operation]) {
+		return unknownOperation
+	}
+	if accountWide[operation] {
+		return s.gate.Authorize(ctx, service.Access{Action: "dynamodb:" + operation, Resource: "*", Account: s.account(ctx)})
+	}
 	var r anyRequest
 	if err := json.Unmarshal(body, &r); err != nil {
 		return serialization(err)
 	}
-	switch {
-	case operation == "ListTables", operation == "DescribeEndpoints", operation == "DescribeLimits":
-		return s.gate.Authorize(ctx, service.Access{Action: "dynamodb:" + operation, Resource: "*", Account: s.account(ctx)})
-	case r.TableName == "" && r.ResourceArn == "" && len(r.RequestItems)+len(r.TransactItems) == 0:
-		if operations[operation] == nil {
-			return unknownOperation // for which no policy could be asked, as it hides its tables
-		}
+	all := s.wants(ctx, operation, &r)
+	if len(all) == 0 {
 		return nothingNamed(operation)
 	}
-	for _, w := range s.wants(ctx, operation, &r) {
-		if w.action == "" {
-			return attribute.Invalid("TransactItems can only contain one of Check, Put, Update or Delete")
-		}
+	for _, w := range all {
 		if err := s.allow(ctx, w); err != nil {
 			return err
 		}
@@ -79,7 +85,7 @@ func nothingNamed(operation string) error {
 	case strings.HasPrefix(operation, "Transact"):
 		member = "transactItems"
 	}
-	return attribute.Invalidf("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
+	return attribute.Invalidf(detected+"Value null at '%s' failed to satisfy constraint: Member must not be null", member)
 }
 
 // wants are what a request wants, table by table.
@@ -102,6 +108,9 @@ func (s *Server) wants(ctx context.Context, operation string, r *anyRequest) (al
 
 // allow asks the gate about one table.
 func (s *Server) allow(ctx context.Context, w wanted) error {
+	if w.action == "" {
+		return attribute.Invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+	}
 	name, err := s.resolve(ctx, w.table)
 	if err != nil {
 		return err
@@ -124,7 +133,7 @@ func (s *Server) policy(name tableName) string {
 func (s *Server) conditionKeys(ctx context.Context, r *itemRequest) map[string][]string {
 	keys := map[string][]string{}
 	set := func(key string, values ...string) {
-		if len(values) > 0 && values[0] != "" {
+		if strings.Join(values, "") != "" {
 			keys["dynamodb:"+key] = values
 		}
 	}
@@ -157,22 +166,21 @@ func (r *itemRequest) attributes() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// leading are the partition keys.
-func (r *itemRequest) leading(k *tableKey) []string {
+// leading are the partition keys, wherever in the request they stand: a backend may look at members that the operation should not have.
+func (r *itemRequest) leading(k *tableKey) (all []string) {
 	for _, item := range []attribute.Item{r.Key, r.Item} {
 		if v, ok := item[k.Partition.Name]; ok {
-			return []string{v.Plain()}
+			all = append(all, v.Plain())
 		}
 	}
 	scope, err := expression.NewScope(r.ExpressionAttributeNames, r.ExpressionAttributeValues)
 	if err != nil {
-		return nil
+		return all
 	}
-	condition, err := scope.Key(r.KeyConditionExpression, k.Partition.Name, k.Sort.Name)
-	if err != nil {
-		return nil
+	if condition, err := scope.Key(r.KeyConditionExpression, k.Partition.Name, k.Sort.Name); err == nil {
+		all = append(all, condition.Partition.Plain())
 	}
-	return []string{condition.Partition.Plain()}
+	return all
 }
 
 // batchKeys are the condition keys of one table in a batch.

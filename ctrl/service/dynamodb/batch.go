@@ -33,7 +33,7 @@ func (s *Server) batchGetItem(ctx context.Context, r *batchGetItemRequest) (any,
 	n := 0
 	for _, gets := range r.RequestItems {
 		if gets == nil || len(gets.Keys) == 0 {
-			return nil, attribute.Invalid("1 validation error detected: Value at 'requestItems.member.keys' failed to satisfy constraint: Member must have length greater than or equal to 1")
+			return nil, attribute.Invalid(detected + "Value at 'requestItems.member.keys' failed to satisfy constraint: Member must have length greater than or equal to 1")
 		}
 		n += len(gets.Keys)
 	}
@@ -88,7 +88,7 @@ func (b *batch) read(ctx context.Context, s *Server, tx *bbolt.Tx, table string,
 			b.left[table] = &rest
 			return nil
 		}
-		b.units[table] += readUnits(f.size, gets.ConsistentRead)
+		b.units[f.table.Name] += readUnits(f.size, gets.ConsistentRead)
 		if f.item != nil {
 			b.responses[table] = append(b.responses[table], f.item)
 		}
@@ -136,7 +136,7 @@ func (s *Server) batchWriteItem(ctx context.Context, r *batchWriteItemRequest) (
 
 // writes are all that a batch asks for, checked.
 func (r *batchWriteItemRequest) writes(ctx context.Context, s *Server) (all []*write, err error) {
-	if err := cmpErr(r.check(), enum("returnItemCollectionMetrics", r.ReturnItemCollectionMetrics, "SIZE", "NONE")); err != nil {
+	if err := firstOf(r.check(), enum("returnItemCollectionMetrics", r.ReturnItemCollectionMetrics, "SIZE", "NONE")); err != nil {
 		return nil, err
 	}
 	for _, table := range sortedKeys(r.RequestItems) {

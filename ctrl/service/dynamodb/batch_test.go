@@ -45,9 +45,7 @@ func TestABatchIsSixteenMegabytes(t *testing.T) {
 	b := newBed(t)
 	b.declare(hashTable("users"))
 	const n = 45
-	for i := range n {
-		b.must("PutItem", `{"TableName":"users","Item":{"id":{"S":"`+fmt.Sprintf("%03d", i)+`"},"x":{"S":"`+strings.Repeat("x", 390<<10)+`"}}}`)
-	}
+	b.store("users", n, `"x":{"S":"`+strings.Repeat("x", 390<<10)+`"}`)
 	text := b.must("BatchGetItem", `{"RequestItems":{"users":{"Keys":[`+repeat(n, keyOf)+`],"ProjectionExpression":"id"}}}`)
 	if got := strings.Count(text[:strings.Index(text, "UnprocessedKeys")], `"S"`); got != 42 || !strings.HasSuffix(text, `"UnprocessedKeys":{"users":{"Keys":[`+repeat(3, func(i int) string { return keyOf(42 + i) })+`],"ProjectionExpression":"id"}}}`) {
 		t.Errorf("%d items, then %s", got, text[len(text)-200:])
@@ -62,7 +60,9 @@ const transfer = `{"TransactItems":[
 func TestTransactionsAreAllOrNothing(t *testing.T) {
 	b := newBed(t)
 	b.declare(hashTable("users"))
-	send := func(amount string) (int, string) { return b.ask("TransactWriteItems", strings.ReplaceAll(transfer, "AMOUNT", amount)+"}") }
+	send := func(amount string) (int, string) {
+		return b.ask("TransactWriteItems", strings.ReplaceAll(transfer, "AMOUNT", amount)+"}")
+	}
 	balances := func(want string) {
 		t.Helper()
 		b.is("TransactGetItems", `{"TransactItems":[{"Get":{"TableName":"users","Key":{"id":{"S":"a"}},"ProjectionExpression":"n"}},{"Get":{"TableName":"users","Key":{"id":{"S":"b"}}}}]}`, want)

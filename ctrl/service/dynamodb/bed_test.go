@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"hash/crc32"
 	"io"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/vpc"
@@ -178,4 +181,31 @@ func compact(t *testing.T, text string) string {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return out.String()
+}
+
+func declaredIn(region string, names ...string) (all []*vpc.Table) {
+	for _, name := range names {
+		t := hashTable(name)
+		t.Region = region
+		all = append(all, t)
+	}
+	return all
+}
+
+// store puts items 0 to n-1 into a table of ours at once.
+func (b *bed) store(table string, n int, members string) {
+	b.t.Helper()
+	name := tableName{ours1, us, table}
+	err := b.server.store.db.Update(func(tx *bbolt.Tx) error {
+		t, err := tableIn(tx, name)
+		for i := range n {
+			text := strings.TrimSuffix(keyOf(i), "}") + "," + members + "}"
+			item, err2 := itemOf([]byte(text))
+			err = errors.Join(err, err2, tx.Bucket(itemsBucket).Bucket(name.key()).Put(t.Key.storage(item), []byte(text)))
+		}
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }

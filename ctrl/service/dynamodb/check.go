@@ -8,12 +8,18 @@ import (
 	"github.com/vpclab/vpclab/ctrl/service/dynamodb/expression"
 )
 
+// Beginnings of AWS's messages.
+const (
+	parameters = "One or more parameter values were invalid: "
+	detected   = "1 validation error detected: "
+)
+
 // enum refuses a value that is there and not one of those.
 func enum(member, v string, values ...string) error {
 	if v == "" || slices.Contains(values, v) {
 		return nil
 	}
-	return attribute.Invalidf("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",
+	return attribute.Invalidf(detected+"Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]",
 		v, member, strings.Join(values, ", "))
 }
 

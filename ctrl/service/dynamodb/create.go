@@ -90,20 +90,20 @@ func (r *createTableRequest) capacity() (read, write int64, err error) {
 	p := r.ProvisionedThroughput
 	switch {
 	case r.BillingMode == "PAY_PER_REQUEST" && p != nil:
-		return 0, 0, attribute.Invalid("One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+		return 0, 0, attribute.Invalid(parameters + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
 	case r.BillingMode == "PAY_PER_REQUEST":
 		return 0, 0, nil
 	case p == nil:
-		return 0, 0, attribute.Invalid("One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
+		return 0, 0, attribute.Invalid(parameters + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
 	case p.ReadCapacityUnits < 1 || p.WriteCapacityUnits < 1:
-		return 0, 0, attribute.Invalid("1 validation error detected: Value at 'provisionedThroughput' failed to satisfy constraint: Member must have value greater than or equal to 1")
+		return 0, 0, attribute.Invalid(detected + "Value at 'provisionedThroughput' failed to satisfy constraint: Member must have value greater than or equal to 1")
 	}
 	return p.ReadCapacityUnits, p.WriteCapacityUnits, nil
 }
 
 func (r *createTableRequest) key() (k tableKey, err error) {
 	if len(r.KeySchema) < 1 || len(r.KeySchema) > 2 {
-		return k, attribute.Invalid("1 validation error detected: Value at 'keySchema' failed to satisfy constraint: Member must have length between 1 and 2")
+		return k, attribute.Invalid(detected + "Value at 'keySchema' failed to satisfy constraint: Member must have length between 1 and 2")
 	}
 	if r.KeySchema[0].KeyType != "HASH" {
 		return k, attribute.Invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
@@ -123,7 +123,7 @@ func (r *createTableRequest) key() (k tableKey, err error) {
 	case k.Partition.Name == k.Sort.Name:
 		return k, attribute.Invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
 	case len(r.AttributeDefinitions) != len(r.KeySchema):
-		return k, attribute.Invalid("One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+		return k, attribute.Invalid(parameters + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
 	return k, nil
 }
@@ -131,7 +131,7 @@ func (r *createTableRequest) key() (k tableKey, err error) {
 func (r *createTableRequest) keyAttribute(name string) (a vpc.KeyAttribute, err error) {
 	i := slices.IndexFunc(r.AttributeDefinitions, func(d attributeDefinition) bool { return d.AttributeName == name })
 	if i < 0 || name == "" {
-		return a, attribute.Invalidf("One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [%s]", name)
+		return a, attribute.Invalidf(parameters+"Some index key attributes are not defined in AttributeDefinitions. Keys: [%s]", name)
 	}
 	t := r.AttributeDefinitions[i].AttributeType
 	return vpc.KeyAttribute{Name: name, Type: t}, enum("attributeDefinitions.member.attributeType", t, "S", "N", "B")

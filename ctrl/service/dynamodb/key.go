@@ -57,10 +57,10 @@ func (k *tableKey) checkItem(item attribute.Item) error {
 	for _, a := range k.attributes() {
 		v, ok := item[a.Name]
 		if !ok {
-			return attribute.Invalidf("One or more parameter values were invalid: Missing the key %s in the item", a.Name)
+			return attribute.Invalidf(parameters+"Missing the key %s in the item", a.Name)
 		}
 		if string(v.Type) != a.Type {
-			return attribute.Invalidf("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", a.Name, a.Type, v.Type)
+			return attribute.Invalidf(parameters+"Type mismatch for key %s expected: %s actual: %s", a.Name, a.Type, v.Type)
 		}
 	}
 	return k.sizes(item)
@@ -75,9 +75,9 @@ func (k *tableKey) sizes(item attribute.Item) error {
 	}
 	switch {
 	case len(item[k.Partition.Name].Text) > maxPartition:
-		return attribute.Invalid("One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes")
+		return attribute.Invalid(parameters + "Size of hashkey has exceeded the maximum size limit of2048 bytes")
 	case len(item[k.Sort.Name].Text) > maxSort:
-		return attribute.Invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+		return attribute.Invalid(parameters + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (s *Server) resolve(ctx context.Context, table string) (tableName, error) {
 		n.Account, n.Name = parts[4], name
 	}
 	if n.Name == "" {
-		return n, attribute.Invalid("1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null")
+		return n, attribute.Invalid(detected + "Value null at 'tableName' failed to satisfy constraint: Member must not be null")
 	}
 	if s.isDeclared(n) || validName.MatchString(n.Name) {
 		return n, nil

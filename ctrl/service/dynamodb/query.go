@@ -34,15 +34,15 @@ func (r *reading) check() error {
 	case r.IndexName != nil:
 		err = attribute.Invalidf("The table does not have the specified index: %s", *r.IndexName)
 	case r.Limit != nil && *r.Limit < 1:
-		err = attribute.Invalidf("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *r.Limit)
+		err = attribute.Invalidf(detected+"Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", *r.Limit)
 	case r.Select == "ALL_PROJECTED_ATTRIBUTES":
-		err = attribute.Invalid("One or more parameter values were invalid: ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+		err = attribute.Invalid(parameters + "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 	case r.Select == "SPECIFIC_ATTRIBUTES" && r.ProjectionExpression == nil:
 		err = attribute.Invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
 	case r.Select != "" && r.Select != "SPECIFIC_ATTRIBUTES" && r.ProjectionExpression != nil:
 		err = attribute.Invalidf("Cannot specify the ProjectionExpression when choosing to get %s", r.Select)
 	}
-	return cmpErr(err, r.measured.check())
+	return firstOf(err, r.measured.check())
 }
 
 type queryRequest struct {
@@ -60,7 +60,7 @@ func (s *Server) query(ctx context.Context, r *queryRequest) (any, error) {
 		return nil, err
 	}
 	all, err := r.parse(texts{key: r.KeyConditionExpression, filter: r.FilterExpression, projection: r.ProjectionExpression}, k)
-	if err := cmpErr(err, r.check(), k.fits(all.key), k.outside(all.filter)); err != nil {
+	if err := firstOf(err, r.check(), k.fits(all.key), k.outside(all.filter)); err != nil {
 		return nil, err
 	}
 	p := &page{key: k, span: spanOf(all.key), backward: r.ScanIndexForward != nil && !*r.ScanIndexForward, parsed: all}
@@ -83,7 +83,7 @@ func (k *tableKey) fits(c expression.Key) error {
 	}
 	for i, t := range types {
 		if want := []string{k.Partition.Type, k.Sort.Type, k.Sort.Type}[i]; string(t) != want {
-			return attribute.Invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+			return attribute.Invalid(parameters + "Condition parameter type does not match schema type")
 		}
 	}
 	return nil
@@ -113,7 +113,7 @@ func (s *Server) scan(ctx context.Context, r *scanRequest) (any, error) {
 		return nil, err
 	}
 	all, err := r.parse(texts{filter: r.FilterExpression, projection: r.ProjectionExpression}, k)
-	if err := cmpErr(err, r.check()); err != nil {
+	if err := firstOf(err, r.check()); err != nil {
 		return nil, err
 	}
 	p := &page{key: k, parsed: all}
@@ -137,7 +137,7 @@ func (r *scanRequest) segment() (span, error) {
 	case r.TotalSegments == nil:
 		return span{}, attribute.Invalid("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
 	case *r.TotalSegments < 1 || *r.TotalSegments > maxSegments:
-		return span{}, attribute.Invalidf("1 validation error detected: Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have value between 1 and %d", *r.TotalSegments, maxSegments)
+		return span{}, attribute.Invalidf(detected+"Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have value between 1 and %d", *r.TotalSegments, maxSegments)
 	case *r.Segment >= *r.TotalSegments:
 		return span{}, attribute.Invalidf("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", *r.Segment, *r.TotalSegments)
 	}

@@ -22,7 +22,7 @@ func (r returning) check(values ...string) error {
 	if err == nil && enum("", r.ReturnValues, values...) != nil {
 		err = attribute.Invalid("Return values set to invalid value")
 	}
-	return cmpErr(err, r.measured.check(), enum("returnItemCollectionMetrics", r.ReturnItemCollectionMetrics, "SIZE", "NONE"))
+	return firstOf(err, r.measured.check(), enum("returnItemCollectionMetrics", r.ReturnItemCollectionMetrics, "SIZE", "NONE"))
 }
 
 // answer is the answer to a request that has written an item.
@@ -168,7 +168,7 @@ func (g *get) read(ctx context.Context, s *Server, tx *bbolt.Tx) (f found, err e
 		return f, err
 	}
 	all, err := placeholders{ExpressionAttributeNames: g.ExpressionAttributeNames}.parse(texts{projection: g.ProjectionExpression}, &t.Key)
-	if err := cmpErr(err, t.Key.check(g.Key)); err != nil {
+	if err := firstOf(err, t.Key.check(g.Key)); err != nil {
 		return f, err
 	}
 	f.at = t.Key.storage(g.Key)

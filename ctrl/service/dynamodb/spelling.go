@@ -3,7 +3,9 @@ package dynamodb
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/vpclab/vpclab/ctrl/service/dynamodb/attribute"
@@ -29,23 +31,23 @@ var nested = map[string]bool{"TransactItems": true, "RequestItems": true, "Put":
 	"Get": true, "PutRequest": true, "DeleteRequest": true}
 
 // spelled refuses members in other letters. The keys of RequestItems are tables' names, not members.
-func spelled(v any, members bool) error {
+func spelled(v any, named bool) error {
 	switch v := v.(type) {
 	case []any:
 		for _, e := range v {
-			if err := spelled(e, members); err != nil {
+			if err := spelled(e, named); err != nil {
 				return err
 			}
 		}
 	case map[string]any:
 		for name, inner := range v {
-			if known := knownMember(name); members && known != "" && known != name {
+			if known := knownMember(name); named && known != "" && known != name {
 				return attribute.Invalidf("unknown parameter %s: it is spelled %s", name, known)
 			}
-			if members && !nested[name] {
+			if named && !nested[name] {
 				continue
 			}
-			if err := spelled(inner, name != "RequestItems" || !members); err != nil {
+			if err := spelled(inner, name != "RequestItems" || !named); err != nil {
 				return err
 			}
 		}
@@ -53,20 +55,23 @@ func spelled(v any, members bool) error {
 	return nil
 }
 
-// knownMember is a member that authorize reads, whatever the letters of a name; empty: none.
+// members are those that authorize reads.
+var members = slices.Concat(fieldsOf(reflect.TypeFor[anyRequest]()), slices.Sorted(maps.Keys(nested)), []string{"Keys"})
+
+func fieldsOf(t reflect.Type) (names []string) {
+	for _, f := range reflect.VisibleFields(t) {
+		if !f.Anonymous {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// knownMember is a member whatever the letters of its name; empty: none.
 func knownMember(name string) string {
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[anyRequest]()) {
-		if strings.EqualFold(f.Name, name) && !f.Anonymous {
-			return f.Name
-		}
+	i := slices.IndexFunc(members, func(m string) bool { return strings.EqualFold(m, name) })
+	if i < 0 {
+		return ""
 	}
-	for known := range nested {
-		if strings.EqualFold(known, name) {
-			return known
-		}
-	}
-	if strings.EqualFold(name, "Keys") {
-		return "Keys"
-	}
-	return ""
+	return members[i]
 }

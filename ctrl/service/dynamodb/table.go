@@ -75,7 +75,7 @@ func (s *Server) listTables(ctx context.Context, r *listTablesRequest) (any, err
 		limit = *r.Limit
 	}
 	if limit < 1 || limit > maxTables {
-		return nil, attribute.Invalidf("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value between 1 and 100", limit)
+		return nil, attribute.Invalidf(detected+"Value '%d' at 'limit' failed to satisfy constraint: Member must have value between 1 and 100", limit)
 	}
 	names := []string{}
 	prefix := tableName{Account: s.account(ctx), Region: service.From(ctx).Region}

@@ -110,7 +110,9 @@ func TestTablesThatAreRefused(t *testing.T) {
 
 func TestDeclaredTablesFollowTheScenario(t *testing.T) {
 	b := newBed(t)
-	item, count := func(table string) string { return `{"TableName":"` + table + `","Item":{"id":{"S":"a"},"seq":{"N":"1"}}}` }, func(table string) string { return `{"TableName":"` + table + `","Select":"COUNT"}` }
+	item, count := func(table string) string {
+		return `{"TableName":"` + table + `","Item":{"id":{"S":"a"},"seq":{"N":"1"}}}`
+	}, func(table string) string { return `{"TableName":"` + table + `","Select":"COUNT"}` }
 	b.declare(hashTable("users"), hashTable("orders"))
 	b.must("CreateTable", `{"TableName":"mine",`+definition+`}`)
 	for _, table := range []string{"users", "orders", "mine"} {

@@ -127,7 +127,7 @@ func (r *transactWriteItemsRequest) writes(ctx context.Context, s *Server) (all 
 
 func checkTransaction(items int, m measured) error {
 	if items < 1 || items > maxTransaction {
-		return attribute.Invalid("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length between 1 and 100")
+		return attribute.Invalid(detected + "Value at 'transactItems' failed to satisfy constraint: Member must have length between 1 and 100")
 	}
 	return m.check()
 }
@@ -169,7 +169,7 @@ func (s *Server) transactGetItems(ctx context.Context, r *transactGetItemsReques
 	err := s.store.db.View(func(tx *bbolt.Tx) error {
 		for _, t := range r.TransactItems {
 			if t.Get == nil {
-				return attribute.Invalid("1 validation error detected: Value null at 'transactItems.member.get' failed to satisfy constraint: Member must not be null")
+				return attribute.Invalid(detected + "Value null at 'transactItems.member.get' failed to satisfy constraint: Member must not be null")
 			}
 			f, err := t.Get.read(ctx, s, tx)
 			if err != nil {

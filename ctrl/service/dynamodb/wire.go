@@ -55,22 +55,9 @@ func failureOf(err error) *failure {
 		return &failure{kind: invalid, message: string(i)}
 	}
 	if d, ok := errors.AsType[*service.Denied](err); ok {
-		return &failure{kind: coral + denialOf(d.Code), message: d.Message}
+		return &failure{kind: coral + d.JSONCode(), message: d.Message}
 	}
 	return &failure{kind: ours + "InternalServerError", message: err.Error(), status: http.StatusInternalServerError}
-}
-
-// denialOf is DynamoDB's name for what other services call code.
-func denialOf(code string) string {
-	switch code {
-	case "InvalidAccessKeyId", "InvalidClientTokenId":
-		return "UnrecognizedClientException"
-	case "SignatureDoesNotMatch":
-		return "InvalidSignatureException"
-	case "ExpiredToken":
-		return "ExpiredTokenException"
-	}
-	return strings.TrimSuffix(code, "Exception") + "Exception"
 }
 
 // readRequest is a request's operation and body.

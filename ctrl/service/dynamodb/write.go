@@ -54,11 +54,11 @@ func (w *write) do(tx *bbolt.Tx) (done written, err error) {
 	if done.now, err = w.change(done.old); err != nil {
 		return done, err
 	}
-	return done, store1(items, w.at, done.now)
+	return done, storeItem(items, w.at, done.now)
 }
 
-// store1 stores an item in its place; nil removes what is there.
-func store1(items *bbolt.Bucket, at []byte, item attribute.Item) error {
+// storeItem stores an item in its place; nil removes what is there.
+func storeItem(items *bbolt.Bucket, at []byte, item attribute.Item) error {
 	if item == nil {
 		return items.Delete(at)
 	}
@@ -134,7 +134,7 @@ func (p *put) write(ctx context.Context, s *Server) (*write, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cmpErr(p.check(), checkNames(p.Item), k.checkItem(p.Item)); err != nil {
+	if err := firstOf(p.check(), checkNames(p.Item), k.checkItem(p.Item)); err != nil {
 		return nil, err
 	}
 	if p.Item.Size() > maxItem {
@@ -160,7 +160,7 @@ func (r *remove) checkOnly(ctx context.Context, s *Server) (*write, error) {
 		return nil, err
 	}
 	all, err := r.parse(texts{condition: r.ConditionExpression}, k)
-	if err := cmpErr(err, r.check(), k.check(r.Key)); err != nil {
+	if err := firstOf(err, r.check(), k.check(r.Key)); err != nil {
 		return nil, err
 	}
 	return r.to(n, k, r.Key, all), nil
@@ -172,12 +172,12 @@ func (u *update) write(ctx context.Context, s *Server) (*write, expression.Updat
 		return nil, expression.Update{}, err
 	}
 	all, err := u.parse(texts{condition: u.ConditionExpression, update: u.UpdateExpression}, k)
-	if err := cmpErr(err, u.check(), k.check(u.Key)); err != nil {
+	if err := firstOf(err, u.check(), k.check(u.Key)); err != nil {
 		return nil, all.update, err
 	}
 	for _, path := range all.update.Targets() {
 		if k.has(path.Root()) {
-			return nil, all.update, attribute.Invalidf("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", path.Root())
+			return nil, all.update, attribute.Invalidf(parameters+"Cannot update attribute %s. This attribute is part of the key", path.Root())
 		}
 	}
 	w := u.to(n, k, u.Key, all)
@@ -203,13 +203,13 @@ func updated(old, key attribute.Item, by expression.Update) (attribute.Item, err
 // checkNames refuses attributes without a name.
 func checkNames(item attribute.Item) error {
 	if _, empty := item[""]; empty {
-		return attribute.Invalid("One or more parameter values were invalid: attribute names must not be empty")
+		return attribute.Invalid(parameters + "attribute names must not be empty")
 	}
 	return nil
 }
 
-// cmpErr is the first error of those that there are.
-func cmpErr(errs ...error) error {
+// firstOf is the first error of those that there are.
+func firstOf(errs ...error) error {
 	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
 		return errs[i]
 	}

@@ -45,9 +45,6 @@ var elements = map[Type]Type{StringSet: String, NumberSet: Numeric, BinarySet: B
 // IsSet says that the value is a set.
 func (v Value) IsSet() bool { return elements[v.Type] != "" }
 
-// Element is the type of a set's elements; empty if the value is no set.
-func (v Value) Element() Type { return elements[v.Type] }
-
 // Ordered says that values of the type have an order: strings, numbers and binaries, which keys are made of.
 func (t Type) Ordered() bool { return t == String || t == Numeric || t == Binary }
 
