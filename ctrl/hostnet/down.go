@@ -28,7 +28,8 @@ type Leftover struct {
 }
 
 // Leftovers lists all labs on the machine by name: those with a folder under /run/vpclab, and those of which only stamped namespaces
-// or, after a boot, resolver files are left. Without root most cannot be judged: those are named by the error, which comes beside the others.
+// or, after a boot, resolver files are left. Without root most cannot be judged: those are named by the error, which comes beside the
+// others.
 func Leftovers() ([]Leftover, error) {
 	s := machine()
 	found, err := stampedNamespaces()

@@ -24,10 +24,10 @@ var errGoexit = errors.New("the function called runtime.Goexit")
 // belong to the namespace and may be used anywhere afterwards. It may be called by thousands of goroutines; calls beyond 2048 at once
 // wait for an earlier one, so f must not wait for a call that has yet to begin.
 //
-// The thread is restored afterwards, or thrown away if that fails. A process that f starts lives in the namespace and outlives the
-// thread, except when it is started with Pdeathsig: the kernel delivers that signal when the *thread* that forked ends, and a thread
-// that is thrown away takes such a child with it. Start processes without Pdeathsig: whatever lives in a lab's namespaces is
-// killed by Close and Down.
+// The thread is restored afterwards, or thrown away if that fails or f has locked it once more. A process that f starts lives in the
+// namespace and outlives the thread, except when it is started with Pdeathsig: the kernel delivers that signal when the *thread* that
+// forked ends, and a thread that is thrown away takes such a child with it. Start processes without Pdeathsig: whatever lives in a
+// lab's namespaces is killed by Close and Down.
 func InNamespace(ns *os.File, f func() error) error {
 	threads <- struct{}{}
 	defer func() { <-threads }()

@@ -34,48 +34,77 @@ func TestResolverText(t *testing.T) {
 	}
 }
 
-// Rows are what happens to a folder; want is what is in it afterwards, nil if it is gone.
+// A step is something that happens to a folder.
+type step func(r resolvers) error
+
+func steps(s ...step) []step { return s }
+
+func written(namespace, text string) step {
+	return func(r resolvers) error { _, err := r.write(namespace, text); return err }
+}
+
+func pruned(lab string, keep ...string) step {
+	return func(r resolvers) error {
+		kept := map[string]bool{}
+		for _, k := range keep {
+			kept[k] = true
+		}
+		_, err := r.prune(lab, kept)
+		return err
+	}
+}
+
+// theirs is a file that somebody else puts there.
+func theirs(name string) step {
+	return func(r resolvers) error {
+		path := filepath.Join(r.root, name)
+		return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("theirs"), 0o600))
+	}
+}
+
+func emptied(namespace string) step {
+	return func(r resolvers) error { return os.Remove(r.file(namespace)) }
+}
+
+// want is what is in the folder in the end, nil if it is gone.
 func TestResolverFilesComeAndGo(t *testing.T) {
-	const web, api = "vpclab-shop.app.web", "vpclab-other.app.api"
-	write := func(namespace, text string) func(r resolvers) error {
-		return func(r resolvers) error { _, err := r.write(namespace, text); return err }
-	}
-	prune := func(lab string, keep ...string) func(r resolvers) error {
-		return func(r resolvers) error {
-			kept := map[string]bool{}
-			for _, k := range keep {
-				kept[k] = true
-			}
-			_, err := r.prune(lab, kept)
-			return err
-		}
-	}
-	put := func(name string) func(r resolvers) error {
-		return func(r resolvers) error {
-			path := filepath.Join(r.root, name)
-			return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("theirs"), 0o600))
-		}
-	}
+	const web, db, api = "vpclab-shop.app.web", "vpclab-shop.app.db", "vpclab-other.app.api"
+	const webs, apis = web + "/resolv.conf", api + "/resolv.conf"
 	for name, row := range map[string]struct {
-		steps []func(r resolvers) error
+		steps []step
 		want  map[string]string
 	}{
 		"written": {
-			steps: []func(resolvers) error{write(web, "a"), write(web, "b")},
-			want:  map[string]string{".vpclab": "vpclab made this folder and removes it with its last lab.\n", web + "/resolv.conf": "b"},
+			steps(written(web, "a"), written(web, "b")),
+			map[string]string{".vpclab": "vpclab made this folder and removes it with its last lab.\n", webs: "b"},
 		},
 		"kept and removed": {
-			steps: []func(resolvers) error{put("vpn/resolv.conf"), write(web, "a"), write("vpclab-shop.app.db", "a"), prune("shop", web)},
-			want:  map[string]string{"vpn/resolv.conf": "theirs", web + "/resolv.conf": "a"},
+			steps(theirs("vpn/resolv.conf"), written(web, "a"), written(db, "a"), pruned("shop", web)),
+			map[string]string{"vpn/resolv.conf": "theirs", webs: "a"},
 		},
-		"another lab's stays":                   {steps: []func(resolvers) error{put("x"), write(api, "a"), prune("shop")}, want: map[string]string{"x": "theirs", api + "/resolv.conf": "a"}},
-		"the last takes our folder along":       {steps: []func(resolvers) error{write(web, "a"), write(api, "a"), prune("shop"), prune("other")}},
-		"a folder of theirs stays":              {steps: []func(resolvers) error{put("vpn/resolv.conf"), write(web, "a"), prune("shop")}, want: map[string]string{"vpn/resolv.conf": "theirs"}},
-		"our folder stays once they use it":     {steps: []func(resolvers) error{write(web, "a"), put("vpn/hosts"), prune("shop")}, want: map[string]string{"vpn/hosts": "theirs"}},
-		"their file in a folder of ours":        {steps: []func(resolvers) error{put(web + "/hosts"), write(web, "a"), prune("shop")}, want: map[string]string{web + "/hosts": "theirs"}},
-		"what a crash left":                     {steps: []func(resolvers) error{write(web, "a"), put(".vpclab.new"), prune("shop")}},
-		"a crash between a folder and its file": {steps: []func(resolvers) error{write(api, "a"), put(web + "/x"), func(r resolvers) error { return os.Remove(filepath.Join(r.root, web, "x")) }, prune("shop"), prune("other")}},
-		"nothing there":                         {steps: []func(resolvers) error{prune("shop")}},
+		"another lab's stays": {
+			steps(theirs("x"), written(web, "a"), written(api, "a"), pruned("shop")),
+			map[string]string{"x": "theirs", apis: "a"},
+		},
+		"the last takes our folder along": {
+			steps(written(web, "a"), written(api, "a"), pruned("shop"), pruned("other")), nil,
+		},
+		"a folder of theirs stays": {
+			steps(theirs("vpn/resolv.conf"), written(web, "a"), pruned("shop")), map[string]string{"vpn/resolv.conf": "theirs"},
+		},
+		"our folder stays once they use it": {
+			steps(written(web, "a"), theirs("vpn/hosts"), pruned("shop")), map[string]string{"vpn/hosts": "theirs"},
+		},
+		"their file in a folder of ours stays": {
+			steps(theirs(web+"/hosts"), written(web, "a"), pruned("shop")), map[string]string{web + "/hosts": "theirs"},
+		},
+		"a crash while a file was written": {
+			steps(written(web, "a"), theirs(".vpclab.new"), pruned("shop")), nil,
+		},
+		"a crash before a file was written": {
+			steps(written(web, "a"), emptied(web), pruned("shop")), nil,
+		},
+		"nothing was there": {steps(pruned("shop")), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := resolvers{filepath.Join(t.TempDir(), "netns")}

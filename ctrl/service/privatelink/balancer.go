@@ -105,7 +105,7 @@ func (b *Balancer) Update(services []Service) {
 
 // Serve handles every connection of a listener, which it owns from now on, until Close (nil) or an error of the listener.
 func (b *Balancer) Serve(l *net.TCPListener) error {
-	defer l.Close()
+	defer func() { _ = l.Close() }() // Close may have done so
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()

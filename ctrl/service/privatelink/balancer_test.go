@@ -19,17 +19,15 @@ func TestConsumersReachTheTargetsInTurn(t *testing.T) {
 	for range 4 {
 		b.exchange(b.ask(ofShop))
 	}
-	if want := []netip.Addr{one, two, one, two}; !slices.Equal(b.dialed, want) {
-		t.Errorf("asked were %v, want %v", b.dialed, want)
+	if want := []netip.Addr{one, two, one, two}; !slices.Equal(b.asked(), want) {
+		t.Errorf("asked were %v, want %v", b.asked(), want)
 	}
-	b.mu.Lock()
-	b.ill[one], b.dialed = true, nil
-	b.mu.Unlock()
+	b.fallIll(one)
 	for range 2 {
 		b.exchange(b.ask(ofShop))
 	}
-	if want := []netip.Addr{two, two}; !slices.Equal(b.dialed, want) {
-		t.Errorf("with one of them ill asked were %v, want %v", b.dialed, want)
+	if want := []netip.Addr{one, two, one, two, two, two}; !slices.Equal(b.asked(), want) {
+		t.Errorf("with one of them ill asked were %v, want %v", b.asked(), want)
 	}
 	s := b.Stats()
 	at := func(a netip.Addr) Target { return Target{shop, netip.AddrPortFrom(a, b.port)} }
@@ -51,12 +49,12 @@ func TestWhoIsNotServedIsReset(t *testing.T) {
 		"a service that is not there":       {endpoint: ofGone, refused: NoService},
 		"a port that it does not offer":     {ofShop, func(b *bed) { b.Update([]Service{{Ref: shop, Ports: []uint16{1}, Targets: []netip.Addr{one}}}) }, NoPort, 0},
 		"a service without targets":         {ofShop, func(b *bed) { b.Update([]Service{b.shop()}) }, NoTarget, 0},
-		"its zone is down":                  {ofShop, func(b *bed) { b.ill[one], b.ill[two] = true, true }, NoTarget, 0},
+		"its zone is down":                  {ofShop, func(b *bed) { b.fallIll(one, two) }, NoTarget, 0},
 		"one target refuses":                {ofShop, func(b *bed) { b.unlisten(one) }, "", 2},
 		"both targets refuse":               {ofShop, func(b *bed) { b.unlisten(one); b.unlisten(two) }, TargetRefused, 2},
 		"of three the first two refuse":     {ofShop, func(b *bed) { b.three() }, TargetRefused, 2},
 		"the only target refuses":           {ofShop, func(b *bed) { b.unlisten(one); b.Update([]Service{b.shop(one)}) }, TargetRefused, 1},
-		"the one refuses, the other is ill": {ofShop, func(b *bed) { b.unlisten(one); b.ill[two] = true }, TargetRefused, 1},
+		"the one refuses, the other is ill": {ofShop, func(b *bed) { b.unlisten(one); b.fallIll(two) }, TargetRefused, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, one, two)
@@ -74,8 +72,8 @@ func TestWhoIsNotServedIsReset(t *testing.T) {
 				b.exchange(c)
 			}
 			eventually(t, "the verdict", func() bool { s := b.Stats(); return s.Open == 1 || s.Refused[row.refused] == 1 })
-			if s := b.Stats(); (s.Open == 1) != (row.refused == "") || len(b.dialed) != row.dialed {
-				t.Errorf("stats are %+v after asking %v", s, b.dialed)
+			if s := b.Stats(); (s.Open == 1) != (row.refused == "") || len(b.asked()) != row.dialed {
+				t.Errorf("stats are %+v after asking %v", s, b.asked())
 			}
 		})
 	}
@@ -91,7 +89,9 @@ func (b *bed) three() {
 
 func TestATargetHasItsLimit(t *testing.T) {
 	b := newBed(t, one, two)
+	b.Balancer.mu.Lock()
 	b.most = 1
+	b.Balancer.mu.Unlock()
 	first, second := b.ask(ofShop), b.ask(ofShop)
 	b.exchange(first)
 	b.exchange(second)
@@ -104,8 +104,8 @@ func TestATargetHasItsLimit(t *testing.T) {
 	first.Close()
 	eventually(t, "the end of the first", func() bool { return b.Stats().Open == 1 })
 	b.exchange(b.ask(ofShop))
-	if got := b.dialed[len(b.dialed)-1]; got != b.dialed[0] {
-		t.Errorf("asked was %s, and room was at %s", got, b.dialed[0])
+	if asked := b.asked(); asked[len(asked)-1] != asked[0] {
+		t.Errorf("asked were %v, and room was at the first", asked)
 	}
 }
 
@@ -222,8 +222,8 @@ func TestUpdateSparesWhatStays(t *testing.T) {
 	b.Update([]Service{b.shop(two)})
 	b.exchange(c)
 	b.exchange(b.ask(ofShop))
-	if want := []netip.Addr{one, two}; !slices.Equal(b.dialed, want) {
-		t.Errorf("asked were %v, want %v", b.dialed, want)
+	if want := []netip.Addr{one, two}; !slices.Equal(b.asked(), want) {
+		t.Errorf("asked were %v, want %v", b.asked(), want)
 	}
 	b.Update(nil)
 	wantReset(t, c)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,21 @@ func (b *bed) healthy(t Target) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.ill[t.Addr.Addr()]
+}
+
+func (b *bed) fallIll(targets ...netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range targets {
+		b.ill[a] = true
+	}
+}
+
+// asked are the targets that were dialed so far, in turn.
+func (b *bed) asked() []netip.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.dialed)
 }
 
 func (b *bed) dial(ctx context.Context, _ service.Caller, t Target) (*net.TCPConn, error) {

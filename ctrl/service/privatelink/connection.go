@@ -28,8 +28,7 @@ func (c *connection) run(now func() time.Time) {
 	c.runCarry(c.consumer, c.provider, now)
 	wg.Wait()
 	c.ended.Do(func() {
-		c.consumer.Close()
-		c.provider.Close()
+		_, _ = c.consumer.Close(), c.provider.Close() // both have said and heard all
 	})
 }
 
@@ -103,6 +102,5 @@ func (c *connection) reset() (first bool) {
 
 // reset closes with an RST.
 func reset(conn *net.TCPConn) {
-	_ = conn.SetLinger(0) // an error says that it is closed
-	conn.Close()
+	_, _ = conn.SetLinger(0), conn.Close() // an error says that it is closed
 }
