@@ -65,7 +65,18 @@ func newChunks(body io.ReadCloser, length int64, signed *chain, t *trailer, into
 
 func (c *chunks) Close() error { return c.closer.Close() }
 
-// Read hands content on before its chunk's signature is known: whoever stores it waits for io.EOF. What is wrong is a *service.Denied.
+// open checks a body without content at once: nobody may read it.
+func (c *chunks) open() *service.Denied {
+	if c.missing > 0 {
+		return nil
+	}
+	c.err = c.begin()
+	denied, _ := errors.AsType[*service.Denied](c.err)
+	return denied
+}
+
+// Read hands content on before its chunk's signature is known, but for the last bytes, which come once all is proven. What is wrong is a
+// *service.Denied.
 func (c *chunks) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -87,6 +98,9 @@ func (c *chunks) Read(p []byte) (int, error) {
 		c.err = cut(err)
 	case c.left == 0:
 		c.err = c.end()
+	}
+	if c.err != nil && c.err != io.EOF {
+		return 0, c.err
 	}
 	return n, c.err
 }
@@ -114,7 +128,7 @@ func (c *chunks) begin() error {
 	return c.finish()
 }
 
-// end reads what follows a chunk's content, and checks it.
+// end reads what follows a chunk's content, and checks it; after the last one's, the rest.
 func (c *chunks) end() error {
 	line, err := c.line()
 	if err != nil {
@@ -123,7 +137,10 @@ func (c *chunks) end() error {
 	if line != "" {
 		return broken("a chunk is longer than its size")
 	}
-	return c.check()
+	if err := c.check(); err != nil || c.missing > 0 {
+		return err
+	}
+	return c.begin()
 }
 
 func (c *chunks) check() error {

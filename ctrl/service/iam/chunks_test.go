@@ -81,7 +81,13 @@ func TestChunksOfTheGuide(t *testing.T) {
 			c := newChunks(io.NopCloser(iotest.HalfReader(strings.NewReader(row.body))), int64(exampleSize), row.chain, row.trailer, http.Header{})
 			row.adjust(c)
 			wanted := c.missing
-			n, err := io.Copy(io.Discard, c)
+			var n int64
+			var err error
+			if denied := c.open(); denied != nil {
+				err = denied
+			} else {
+				n, err = io.CopyN(io.Discard, c, wanted) // as one reads who knows the length, and does not look for the end
+			}
 			if row.code == "" {
 				if err != nil || n != wanted {
 					t.Errorf("read %d bytes of %d: %v", n, wanted, err)
@@ -112,9 +118,29 @@ func TestBodiesThatAreNotWhatWasSigned(t *testing.T) {
 	if body, err := io.ReadAll(good.Body); err != nil || string(body) != "hello" {
 		t.Errorf("the right body: %q, %v", body, err)
 	}
-	_, err := io.ReadAll(bad.Body)
+	_, err := io.ReadFull(bad.Body, make([]byte, 5)) // without a look for the end
 	if denied, ok := errors.AsType[*service.Denied](err); !ok || denied.Code != "XAmzContentSHA256Mismatch" {
 		t.Errorf("another body: got %v", err)
+	}
+}
+
+// What has no content is refused before somebody does not read it.
+func TestEmptyBodiesAreCheckedAtOnce(t *testing.T) {
+	for _, row := range []struct {
+		name, payload, body, code string
+	}{
+		{"nothing, as signed", emptyHash, "", ""},
+		{"nothing, though something was signed", hashText("hello"), "", "XAmzContentSHA256Mismatch"},
+		{"no chunks", unsignedTrailer, "0\r\n\r\n", ""},
+		{"no chunks, unsigned", signedChunks, "0\r\n\r\n", "SignatureDoesNotMatch"},
+		{"a chunk where there is none", unsignedTrailer, "1\r\na\r\n0\r\n\r\n", "InvalidRequest"},
+	} {
+		r, _ := http.NewRequest("PUT", "/a", strings.NewReader(row.body))
+		r.Header.Set(decodedLength, "0")
+		denied := openPayload(r, "s3", row.payload, exampleChain(exampleSeed))
+		if row.code == "" && denied != nil || row.code != "" && (denied == nil || denied.Code != row.code) {
+			t.Errorf("%s: got %+v, want %q", row.name, denied, row.code)
+		}
 	}
 }
 

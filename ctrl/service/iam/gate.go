@@ -35,7 +35,8 @@ type Refuse func(http.ResponseWriter, *http.Request, *service.Denied)
 // request without a signature passes as anonymous, a wrong one is refused. The context knows the caller (service.With).
 //
 // The body of a request to S3 is decoded (aws-chunked) and checked while it is read: an error of reading may be a *service.Denied for
-// the client, and what was read is not proven before io.EOF. A checksum that came as trailer is in Request.Trailer then. Answers say the
+// the client. It comes in place of the last bytes, so that nobody has the whole of what is not proven. A checksum that came as trailer is
+// in Request.Trailer with the last bytes. Answers say the
 // time, so that clients correct their clocks.
 func (g *Gate) Authenticate(name string, next http.Handler, refuse Refuse) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

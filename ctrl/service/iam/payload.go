@@ -38,8 +38,7 @@ func openPayload(r *http.Request, name, payload string, signed *chain) *service.
 	case payload == unsignedPayload, payload == "" && signed == nil:
 		return nil
 	case hexHash.MatchString(payload):
-		r.Body = &hashed{body: r.Body, sum: sha256.New(), want: payload}
-		return nil
+		return openHashed(r, payload)
 	case payload == unsignedTrailer:
 		return openChunks(r, nil)
 	case signed != nil && (payload == signedChunks || payload == signedTrailer):
@@ -49,20 +48,35 @@ func openPayload(r *http.Request, name, payload string, signed *chain) *service.
 		" or a valid sha256 value.", "x-amz-content-sha256 is "+strconv.Quote(payload))
 }
 
+// openHashed checks the body against a hash. An empty one is checked at once: nobody may read it.
+func openHashed(r *http.Request, want string) *service.Denied {
+	if r.ContentLength == 0 && want != emptyHash {
+		return mismatch()
+	}
+	r.Body = &hashed{body: r.Body, sum: sha256.New(), want: want, left: r.ContentLength}
+	return nil
+}
+
+func mismatch() *service.Denied {
+	return deny("XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.",
+		"the body is not the one that was signed")
+}
+
 // hashed is a body whose hash was declared.
 type hashed struct {
 	body io.ReadCloser
 	sum  hash.Hash
 	want string
+	left int64 // negative: not known
 }
 
-// Read ends with a *service.Denied in place of io.EOF if the body was another one.
+// Read gives a *service.Denied in place of the last bytes if the body is another one.
 func (h *hashed) Read(p []byte) (int, error) {
 	n, err := h.body.Read(p)
 	h.sum.Write(p[:n])
-	if err == io.EOF && hex.EncodeToString(h.sum.Sum(nil)) != h.want {
-		err = deny("XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.",
-			"the body is not the one that was signed")
+	h.left -= int64(n)
+	if (err == io.EOF || h.left == 0) && hex.EncodeToString(h.sum.Sum(nil)) != h.want {
+		return 0, mismatch()
 	}
 	return n, err
 }
@@ -80,10 +94,10 @@ func openChunks(r *http.Request, signed *chain) *service.Denied {
 		return refused
 	}
 	r.Trailer = http.Header{}
-	r.Body = newChunks(r.Body, length, signed, trailers, r.Trailer)
-	r.ContentLength = length
+	content := newChunks(r.Body, length, signed, trailers, r.Trailer)
+	r.Body, r.ContentLength = content, length
 	withoutChunked(r.Header)
-	return nil
+	return content.open()
 }
 
 // announced is the one trailer that a request says it has, or none.

@@ -71,7 +71,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.Hops(r.Context(), limit)
 	switch m := c.Instance.Metadata; {
-	case m.Disabled, c.Asked.Is6() && !m.IPv6:
+	case m.Disabled, c.Asked.Unmap().Is6() && !m.IPv6:
 		fail(w, http.StatusForbidden)
 	case r.Method == http.MethodPut:
 		s.put(w, r, c.Instance)
