@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -131,12 +132,17 @@ func (st *state) policy(site policySite) {
 	}
 	// The same a token a line: the line says which token is wrong.
 	wrong := judgePolicy(strings.Join(w.tokens, "\n"), site.kind)
-	at := st.at(site.node, 0)
-	if lines := w.places; wrong.Line > 1 && wrong.Line <= len(lines) {
-		at = lines[wrong.Line-1]
-	}
+	from := w.origins[min(wrong.Line, len(w.origins))-1]
 	site.node.bad = true
-	st.report(at, "policy: "+wrong.Problem, wrong.Hint)
+	st.report(from.at, st.afterwards(from.step, from.written, "policy: "+wrong.Problem), wrong.Hint)
+}
+
+// afterwards adds to a mistake that a change causes elsewhere where that is.
+func (st *state) afterwards(step int, written place, what string) string {
+	if step == st.reader.step {
+		return what
+	}
+	return fmt.Sprintf("after this change, line %d: %s", written.line, what)
 }
 
 // judgePolicy is what is wrong with a policy document, or nil.
@@ -155,22 +161,28 @@ func judgePolicy(text string, kind policy.Kind) *policy.SyntaxError {
 	return wrong
 }
 
-// policyWriter writes a policy document as the tokens of a JSON text, each with the place that it comes from.
+// policyWriter writes a policy document as the tokens of a JSON text, each with what it comes from.
 type policyWriter struct {
 	*state
-	owner  *vpc.VPC
-	tokens []string
-	places []place
+	owner   *vpc.VPC
+	tokens  []string
+	origins []origin
 }
 
-func (w *policyWriter) token(text string, at place) {
+// origin is what a token comes from: where that is written, by which step, and where a mistake in it is told.
+type origin struct {
+	at, written place
+	step        int
+}
+
+func (w *policyWriter) token(text string, from origin) {
 	w.tokens = append(w.tokens, text)
-	w.places = append(w.places, at)
+	w.origins = append(w.origins, from)
 }
 
 // value writes a value. All scalars are strings, which IAM takes for numbers and truth values, too: an account keeps its zeros.
 func (w *policyWriter) value(n *node) {
-	at := w.at(n, 0)
+	at := origin{w.at(n, 0), n.place, n.step}
 	switch n.kind {
 	case scalar:
 		w.token(quoteJSON(w.resolve(n)), at)
@@ -189,8 +201,9 @@ func (w *policyWriter) value(n *node) {
 			if i > 0 {
 				w.token(",", at)
 			}
-			w.token(quoteJSON(e.key), w.keyAt(e))
-			w.token(":", w.keyAt(e))
+			key := origin{w.keyAt(e), e.place, e.step}
+			w.token(quoteJSON(e.key), key)
+			w.token(":", key)
 			w.value(e.value)
 		}
 		w.token("}", at)
@@ -224,6 +237,7 @@ func (w *policyWriter) resolve(n *node) string {
 		}
 		id, f := w.id(inner)
 		if f != nil {
+			f.what = w.afterwards(n.step, n.place, f.what)
 			w.wrong(n, f.shift(runes(n.text[:at[2]])))
 			continue
 		}

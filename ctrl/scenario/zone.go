@@ -219,7 +219,7 @@ func (d *directory) isDNSName(s string) bool {
 	case isForm && (!further || strings.HasPrefix(form, "eth")):
 		return false
 	case slices.Contains([]string{"nat", "endpoint", serviceKind}, first):
-		return further && len(d.gateways[form]) == 0 && len(d.managedNamed(first, form)) == 0
+		return further && last != "public" && last != "ipv6" && len(d.gateways[form]) == 0 && len(d.managedNamed(first, form)) == 0
 	case further:
 		return true
 	case d.hosts[first] != nil || len(d.instances[first]) > 0:
