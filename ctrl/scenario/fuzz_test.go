@@ -80,7 +80,7 @@ func FuzzRule(f *testing.F) {
 			t.Fatalf("%q is an entry %+v, but should not be", s, entry)
 		}
 		fields := []text{fieldValue(flowlog.SrcPort), fieldValue(flowlog.Protocol), fieldValue(flowlog.Bytes)}
-		fields = append(fields, linkDelay, linkLoss, linkRate, watched, destination, logFormat, hop, serviceForms, endpointRef, bucketName, keyText,
+		fields = append(fields, linkDelay, linkLoss, linkRate, watched, destination, logFormat, serviceForms, endpointRef, bucketName, keyText,
 			backendURL, zoneName, recordName, targetName, numbered("x", 1), numbered("x", 3), wholeZone)
 		for _, value := range fields {
 			if fault := value.parse(s); fault != nil {

@@ -570,7 +570,7 @@ func checkHop(s string) *fault {
 	}
 	station, at := s, 0
 	if i := strings.LastIndex(s, "/"); i >= 0 {
-		station, at = s[i+1:], i+1
+		station, at = s[i+1:], runes(s[:i+1])
 		if strings.Contains(s[:i], "/") {
 			return faultf(0, "write NAME/"+station+" without the VPC", "%s is not a hop", quote(s))
 		}

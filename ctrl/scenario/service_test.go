@@ -284,7 +284,7 @@ func TestPolicies(t *testing.T) {
 		return `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*",` + rest + `}}`
 	}
 	for text, want := range map[string]string{
-		`{Version: 2012-10-17, Statement: [{Effect: Deny, Principal: {AWS: 012345678901}, Action: [s3:Get*, "s3:PutObject"], Resource: arn:aws:s3:::logs/*}]}`:           `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":{"AWS":"012345678901"},"Action":["s3:Get*","s3:PutObject"],"Resource":"arn:aws:s3:::logs/*"}]}`,
+		`{Version: 2012-10-17, Statement: [{Effect: Deny, Principal: {AWS: 012345678901}, Action: [s3:Get*, "s3:PutObject"], Resource: arn:aws:s3:::logs/*}]}`:                             `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":{"AWS":"012345678901"},"Action":["s3:Get*","s3:PutObject"],"Resource":"arn:aws:s3:::logs/*"}]}`,
 		`{Statement: {Effect: Allow, Principal: "*", Action: "*", Resource: "arn:aws:s3:::logs/<&>", Condition: {Bool: {aws:SecureTransport: true}, NumericLessThan: {s3:max-keys: 10}}}}`: statement(`"Resource":"arn:aws:s3:::logs/<&>","Condition":{"Bool":{"aws:SecureTransport":"true"},"NumericLessThan":{"s3:max-keys":"10"}}`),
 		`{Statement: {Effect: Allow, Principal: "*", Action: "*", Resource: "*", Condition: {StringEquals: {aws:SourceVpce: ["${endpoint.sns}", "${data/endpoint.s3}", "é${app/endpoint.s3}${endpoint.shop}"]}}}}`: statement(`"Resource":"*","Condition":{"StringEquals":{"aws:SourceVpce":["` + id["app/endpoint.sns"] + `","` + id["data/endpoint.s3"] + `","é` +
 			id["app/endpoint.s3"] + id["app/endpoint.shop"] + `"]}}`),
