@@ -179,7 +179,8 @@ func (t table) row(r check.Result, st style) string {
 	return text + "\n"
 }
 
-// reason is a row's last column, as much of it as has room: the drop reason and its hop, else the source address that was seen.
+// reason is a row's last column, as much of it as has room: the drop reason and its hop, else why the request was denied, the source
+// address that was seen, or the answers.
 func (t table) reason(r check.Result) string {
 	room := t.width - rowSpace - t.name - t.outcome - timeColumns
 	fits := func(s string) bool { return t.width <= 0 || columns(s) <= room }
@@ -188,10 +189,34 @@ func (t table) reason(r check.Result) string {
 		return dropped(r.Reason, r.At)
 	case r.Reason != flow.None && t.width > 0:
 		return shorten(r.Reason.String(), max(1, room))
+	case r.Got == scenario.Denied && len(r.Denials) > 0:
+		return t.cut(line(r.Denials[0]), room)
 	case r.Check.SeenAs.IsValid() && r.SeenAs != "" && fits("seen as "+r.SeenAs):
 		return "seen as " + r.SeenAs
+	case r.Pass && r.Answers != nil:
+		return t.cut(answered(r), room)
 	}
 	return ""
+}
+
+// cut is as much of a text as has room; nothing where that would say nothing.
+func (t table) cut(text string, room int) string {
+	const least = 12
+	switch {
+	case t.width <= 0:
+		return text
+	case room < least:
+		return ""
+	}
+	return shorten(text, room)
+}
+
+// answered lists what a check found: records or keys.
+func answered(r check.Result) string {
+	if len(r.Answers) == 0 {
+		return "no answers"
+	}
+	return line(strings.Join(r.Answers, ", "))
 }
 
 // dropped reads "REASON at HOP".
@@ -202,12 +227,13 @@ func dropped(reason flow.Reason, at string) string {
 	return reason.String() + " at " + line(at)
 }
 
-// explain tells why a check failed: what it did, what came of it, the flow-log records that it failed over, the way of the first dropped packet, the rule that stopped it, and
-// what change would let it pass.
+// explain tells why a check failed: what it did, what came of it, which policies denied it, the flow-log records that it failed over, the
+// way of the first dropped packet, the rule that stopped it, and what change would let it pass.
 func explain(r check.Result, st style) string {
 	var b strings.Builder
 	b.WriteString(paragraph("check", line(from(r.Check)+r.Check.Do.Text), st))
 	b.WriteString(paragraph("failed", printable(why(r)), st))
+	b.WriteString(paragraph("denied", denied(r), st))
 	if r.Wrong != nil { // then what was dropped was as expected
 		return b.String() + paragraph("records", printable(recordsNear(r.Wrong)), st)
 	}
@@ -222,6 +248,15 @@ func explain(r check.Result, st style) string {
 		b.WriteString(paragraph("", st.dim("("+count(n, "more packet")+" of this check dropped)"), st))
 	}
 	return b.String()
+}
+
+// denied is why requests of the check were denied, a line each.
+func denied(r check.Result) string {
+	lines := make([]string, len(r.Denials))
+	for i, d := range r.Denials {
+		lines[i] = line(d)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // way is a packet's hops, a line each, with what was met at each in a column of its own; at the last one the packet was dropped.

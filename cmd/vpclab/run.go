@@ -383,7 +383,12 @@ func orInterruption(ctx context.Context, err error) error {
 
 // stepName is the key of a step between checks.
 func stepName(s scenario.Step) string {
-	if s.Change != nil {
+	switch {
+	case s.Zone.Name != "" && s.Zone.Down:
+		return "az_down"
+	case s.Zone.Name != "":
+		return "az_up"
+	case s.Change != nil:
 		return "change"
 	}
 	return "advance"

@@ -13,7 +13,11 @@ func (r *Runner) line(p *probe, c *scenario.Check, proto uint8) seen {
 	if _, taken := r.held[c.Keep]; taken {
 		return seen{err: fmt.Errorf("keep %s: a connection of that name is still open; close it first", c.Keep)}
 	}
-	s, err := dial(p, proto, netip.AddrPortFrom(c.Do.Addr, c.Do.Port))
+	to, err := p.destination(c.Do)
+	if err != nil {
+		return seenOf(err)
+	}
+	s, err := dial(p, proto, netip.AddrPortFrom(to, c.Do.Port))
 	if err != nil {
 		return seenOf(err)
 	}
@@ -78,7 +82,8 @@ func (r *Runner) take(p *probe, c *scenario.Check) (*held, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s %s: no connection is held under that name", c.Do.Verb, c.Do.Held)
 	}
-	p.tuple, p.node = h.tuple, h.socket.probe.node
+	p.node = h.socket.probe.node
+	p.begin(h.tuple)
 	h.socket.probe = p
 	return h, nil
 }

@@ -18,6 +18,8 @@ type Runner struct {
 	// Starting reports whether a program of the file's own runs at an address. It may not listen yet, so a check that is refused there
 	// although it expects ok is tried again, for as long as it may wait. nil: there are no programs.
 	Starting func(netip.Addr) bool
+	// Services are what checks need for DNS names, HTTPS and AWS's services. nil: such checks cannot be carried out.
+	Services Services
 
 	lab  Lab
 	now  func() time.Time
@@ -34,7 +36,8 @@ type held struct {
 
 // NewRunner returns a runner for the lab.
 func NewRunner(lab Lab) *Runner {
-	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32())}
+	services, _ := lab.(Services)
+	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32()), Services: services}
 }
 
 // Run carries out one check and judges it.
@@ -43,10 +46,10 @@ func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
 	again := time.NewTicker(patience)
 	defer again.Stop()
 	for {
-		p := newProbe(ctx, r.lab, r.now, c)
+		p := newProbe(ctx, r, c)
 		result := r.try(p, c)
 		result.MS = float64(r.now().Sub(start)) / float64(time.Millisecond)
-		if !r.tooEarly(result, r.now().Sub(start)) {
+		if !r.tooEarly(p, result, r.now().Sub(start)) {
 			r.readLogs(ctx, p, &result)
 			return result
 		}
@@ -62,10 +65,10 @@ func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
 const patience = 50 * time.Millisecond
 
 // tooEarly reports whether a check failed only because a program does not listen yet.
-func (r *Runner) tooEarly(result Result, since time.Duration) bool {
+func (r *Runner) tooEarly(p *probe, result Result, since time.Duration) bool {
 	c := result.Check
 	return !result.Pass && result.Got == scenario.Refused && (c.Expect.Outcome == "" || c.Expect.Outcome == scenario.OK) &&
-		since < limitOf(c) && r.Starting != nil && r.Starting(c.Do.Addr)
+		since < limitOf(c) && r.Starting != nil && p.target.IsValid() && r.Starting(p.target)
 }
 
 func (r *Runner) try(p *probe, c *scenario.Check) Result {
@@ -73,7 +76,11 @@ func (r *Runner) try(p *probe, c *scenario.Check) Result {
 	if s.err == nil {
 		s.err = p.settle(assertsDrop(c))
 	}
-	return judge(c, s, p.drops)
+	result := judge(c, s, p.drops)
+	if result.Got == scenario.Denied && r.Services != nil {
+		result.Denials = r.Services.Denials(p.mark, p.node)
+	}
+	return result
 }
 
 // Close ends the connections that are still held, with FIN.
@@ -94,6 +101,12 @@ func (r *Runner) do(p *probe, c *scenario.Check) seen {
 		return r.line(p, c, flow.UDP)
 	case scenario.HTTP:
 		return get(p, c)
+	case scenario.DNS:
+		return query(p, c)
+	case scenario.S3:
+		return askS3(p, c.Do.S3)
+	case scenario.DynamoDB:
+		return askDynamoDB(p, c.Do.DynamoDB)
 	case scenario.Exec:
 		return r.exec(p, c)
 	case scenario.Send:

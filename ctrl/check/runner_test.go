@@ -223,8 +223,8 @@ func TestHTTP(t *testing.T) {
 			want(t, run(t, r, scenario.Check{Do: pageAt(local4, row.port), Expect: row.expect}), row.pass, row.got, row.detail)
 		})
 	}
-	https := run(t, r, scenario.Check{Do: scenario.Do{Verb: scenario.HTTP, Addr: local4, Port: 443, URL: "https://127.0.0.1/"}})
-	want(t, https, false, "", `scheme "https" is not supported; use http`)
+	ftp := run(t, r, scenario.Check{Do: scenario.Do{Verb: scenario.HTTP, Addr: local4, Port: 21, URL: "ftp://127.0.0.1/"}})
+	want(t, ftp, false, "", `scheme "ftp" is not supported; use http or https`)
 }
 
 func TestHeldConnections(t *testing.T) {
@@ -366,5 +366,5 @@ func TestABrokenLabIsNotATimeout(t *testing.T) {
 	if _, err := StartProgram(&brokenLab{}, client, []string{"true"}, ""); err == nil || err.Error() != "start true in app/web: no such namespace" {
 		t.Errorf("got %v", err)
 	}
-	want(t, run(t, r, scenario.Check{Do: scenario.Do{Verb: "dns"}}), false, "", `verb "dns" is not supported`)
+	want(t, run(t, r, scenario.Check{Do: scenario.Do{Verb: "shout"}}), false, "", `verb "shout" is not supported`)
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -145,7 +144,7 @@ func (s *socket) learnTuple(remotePort uint16) error {
 	}
 	local := addrPort(name)
 	s.own = local.Addr()
-	s.probe.tuple = flow.MakeTuple(s.proto, local.Addr(), local.Port(), s.remote, remotePort)
+	s.probe.begin(flow.MakeTuple(s.proto, local.Addr(), local.Port(), s.remote, remotePort))
 	return nil
 }
 
@@ -304,11 +303,4 @@ func (s *socket) finish() {
 			return
 		}
 	}
-}
-
-// ended splits an error into the outcome it stands for, if it does.
-func ended(err error) (*end, bool) {
-	var e *end
-	ok := errors.As(err, &e)
-	return e, ok
 }

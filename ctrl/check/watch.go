@@ -41,6 +41,9 @@ func (w *watch) arrived() {
 	w.known, w.quietFor = w.drops, time.Time{}
 }
 
+// restart is told that another connection is waited for: nothing is known of it yet.
+func (w *watch) restart() { *w = watch{deadline: w.deadline} }
+
 // over reports whether waiting longer is of no use.
 func (w *watch) over(now time.Time) bool {
 	return !now.Before(w.deadline) || !w.quietFor.IsZero() && now.Sub(w.quietFor) >= quiet

@@ -69,7 +69,7 @@ func mendPeering(to vpc.Target, p *vpc.Peering) string {
 // changed reports whether a VPC's packets may meet something else than under the model before: in the VPC, on a peering connection of
 // it, or in a VPC that it is peered with, whose groups its rules may name.
 func changed(before, now *vpc.Model, v *vpc.VPC) bool {
-	if !reflect.DeepEqual(before.VPC(v.Name), v) {
+	if !reflect.DeepEqual(before.VPC(v.Name), v) || !slices.Equal(before.DownZones, now.DownZones) {
 		return true
 	}
 	ofVPC := func(m *vpc.Model) []*vpc.Peering {

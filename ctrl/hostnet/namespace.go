@@ -32,11 +32,9 @@ func InNamespace(ns *os.File, f func() error) error {
 	threads <- struct{}{}
 	defer func() { <-threads }()
 	result := make(chan error, 1)
-	// A goroutine of its own: one that ends while locked takes its thread with it, and the caller must not.
-	go func() {
+	onThread(func() {
 		err := errGoexit
 		defer func() { result <- err }()
-		runtime.LockOSThread()
 		restore, enterErr := enter(ns)
 		if enterErr != nil {
 			runtime.UnlockOSThread()
@@ -49,8 +47,28 @@ func InNamespace(ns *os.File, f func() error) error {
 			}
 		}()
 		err = f()
-	}()
+	})
 	return <-result
+}
+
+// onThread runs f in a goroutine of its own, locked to a thread: if f ends while it is locked, the thread ends, too, and the caller's
+// must not. The process's first thread cannot end and is what /proc/PID tells of, so f never runs there.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread()
+			f()
+		}()
+		<-done // this thread is taken until then, so that f has another
+		runtime.UnlockOSThread()
+	}()
 }
 
 // enter moves the calling thread, which must be locked. Nothing has changed if it fails.

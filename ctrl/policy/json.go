@@ -61,18 +61,22 @@ type member struct {
 	value *node
 }
 
-// reader builds nodes from JSON that is known to be valid.
-type reader struct {
+// locator builds nodes from JSON that is known to be valid.
+type locator struct {
 	text    string
 	decoder *json.Decoder
 	// at is what lies before offset, so that lines are counted once.
 	at     place
 	offset int
+	depth  int
 }
+
+// maxDepth is more than any policy needs.
+const maxDepth = 16
 
 // readJSON parses a document and remembers positions.
 func readJSON(s string) (*node, error) {
-	r := &reader{text: s, at: start, decoder: json.NewDecoder(strings.NewReader(s))}
+	r := &locator{text: s, at: start, decoder: json.NewDecoder(strings.NewReader(s))}
 	r.decoder.UseNumber()
 	if err := r.check(); err != nil {
 		return nil, err
@@ -81,7 +85,7 @@ func readJSON(s string) (*node, error) {
 }
 
 // check refuses what is no JSON, at the character that is wrong.
-func (r *reader) check() error {
+func (r *locator) check() error {
 	var raw json.RawMessage
 	err := json.Unmarshal([]byte(r.text), &raw)
 	var syntax *json.SyntaxError
@@ -96,7 +100,7 @@ func (r *reader) check() error {
 }
 
 // position is the place of an offset, which never lies before the last one asked for.
-func (r *reader) position(offset int, path string) place {
+func (r *locator) position(offset int, path string) place {
 	for _, c := range r.text[r.offset:offset] {
 		r.at.col++
 		if c == '\n' {
@@ -109,7 +113,7 @@ func (r *reader) position(offset int, path string) place {
 }
 
 // next is the next token and where it begins.
-func (r *reader) next(path string) (json.Token, place, error) {
+func (r *locator) next(path string) (json.Token, place, error) {
 	rest := r.text[r.decoder.InputOffset():]
 	skipped := len(rest) - len(strings.TrimLeft(rest, " \t\r\n,:"))
 	at := r.position(len(r.text)-len(rest)+skipped, path)
@@ -120,12 +124,16 @@ func (r *reader) next(path string) (json.Token, place, error) {
 	return token, at, nil
 }
 
-func (r *reader) value(path string) (*node, error) {
+func (r *locator) value(path string) (*node, error) {
 	token, at, err := r.next(path)
 	if err != nil {
 		return nil, err
 	}
 	n := &node{place: at}
+	if r.depth++; r.depth > maxDepth {
+		return nil, at.fault("the policy is nested too deep", fmt.Sprintf("%d lists and objects within each other are enough for any policy", maxDepth))
+	}
+	defer func() { r.depth-- }()
 	switch token := token.(type) {
 	case string:
 		n.kind, n.text = str, token
@@ -144,7 +152,7 @@ func (r *reader) value(path string) (*node, error) {
 	return n, nil
 }
 
-func (r *reader) items(n *node) error {
+func (r *locator) items(n *node) error {
 	for r.decoder.More() {
 		item, err := r.value(fmt.Sprintf("%s[%d]", n.path, len(n.items)))
 		if err != nil {
@@ -156,7 +164,7 @@ func (r *reader) items(n *node) error {
 	return err
 }
 
-func (r *reader) members(n *node) error {
+func (r *locator) members(n *node) error {
 	seen := map[string]bool{}
 	for r.decoder.More() {
 		token, at, err := r.next(n.path)

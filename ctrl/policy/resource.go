@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,20 +25,21 @@ func parseResources(n *node, not, variables bool) (r resources, err error) {
 		if err != nil {
 			return r, err
 		}
+		p.glyphs = inSegments(p.glyphs, true)
 		if err := checkResource(item, p); err != nil {
 			return r, err
 		}
-		p.glyphs = inSegments(p.glyphs, true)
 		r.patterns = append(r.patterns, p)
 	}
 	return r, nil
 }
 
 func checkResource(n *node, p pattern) error {
-	whole := colons(p.glyphs) >= arnColons
+	// A * that reaches over colons may stand for parts that are not written.
+	whole := colons(p.glyphs) >= arnColons || slices.Contains(p.glyphs, glyph{kind: many})
 	switch {
 	case n.text == "*":
-	case !strings.HasPrefix(n.text, "arn:"), !whole && !strings.HasSuffix(n.text, "*"):
+	case !strings.HasPrefix(n.text, "arn:"), !whole:
 		return n.fault(fmt.Sprintf("%q is no resource", n.text), resourceHint)
 	case len(p.variables) > 0 && colons(p.glyphs[:p.variables[0].at]) < arnColons:
 		return n.fault(fmt.Sprintf("%q has a variable too early", n.text), "a variable may stand behind the fifth colon only")

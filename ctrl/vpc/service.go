@@ -33,6 +33,12 @@ func amazon(code string, n uint32) Service {
 		rest: netip.MustParsePrefix("52.119.128.0/17"), share: 25, offset: n}
 }
 
+// PublicResolver answers DNS queries on the lab's internet, over UDP and TCP. Internet hosts ask it.
+var PublicResolver = netip.MustParseAddr("52.119.0.53")
+
+// Regions are AWS's regions, us-east-1 first.
+func Regions() []string { return append([]string{"us-east-1"}, regions...) }
+
 // ServiceCatalog are the AWS services of a lab, in a fixed order.
 func ServiceCatalog() []Service { return slices.Clone(catalog) }
 

@@ -29,6 +29,9 @@ func (p *Path) Advice() string {
 		if prefix, peering := h.Subnet.VPC.peerWith(h.Tuple.DstAddr()); peering != nil {
 			return fmt.Sprintf("add the route \"%s: %s\" to route table %s", prefix, peering.Name, h.Subnet.Routes.Name)
 		}
+		if h.Asked != nil {
+			return serviceRoute(h)
+		}
 		return fmt.Sprintf("add a route for %s to route table %s", single(h.Tuple.DstAddr()), h.Subnet.Routes.Name)
 	case flow.BlackholeRoute:
 		if h.Route.Mend != "" {
@@ -56,10 +59,31 @@ func (p *Path) Advice() string {
 		return "open a new connection"
 	case flow.UnknownDestination:
 		return fmt.Sprintf("nothing has the address %s; check the destination", h.Tuple.DstAddr())
+	case flow.ServiceUnavailable:
+		return "check the destination and its port: nothing answers there"
+	case flow.VPCEGatewayProtocol, flow.VPCEInterfaceProtocol:
+		return fmt.Sprintf("use TCP to reach the service behind %s", h.Where)
+	case flow.VPCESourceNotInVPC:
+		return fmt.Sprintf("send from an address of the VPC of %s", h.Where)
+	case flow.NLBInbound:
+		return "make an interface endpoint of the service, and connect to that"
+	case flow.LinkLocalAllowance:
+		return "send fewer packets a second to the VPC's resolver, instance metadata and time; cache the answers"
+	case flow.AZDown:
+		return fmt.Sprintf("use an interface in another availability zone than that of %s", h.Where)
 	case flow.MTUExceeded:
 		return fmt.Sprintf("send packets of at most %d bytes", p.MTU)
 	}
 	return ""
+}
+
+// serviceRoute says how to reach an AWS service from a subnet without a way to it.
+func serviceRoute(h *Hop) string {
+	endpoint := fmt.Sprintf("an interface endpoint of %s, with private_dns", h.Asked.Service)
+	if h.Asked.PrefixList != "" {
+		endpoint = fmt.Sprintf("a gateway endpoint of %s to route table %s", h.Asked.Service, h.Subnet.Routes.Name)
+	}
+	return fmt.Sprintf("add %s, or a route for %s to a NAT gateway", endpoint, single(h.Tuple.DstAddr()))
 }
 
 func directionOf(h *Hop) Direction {
@@ -73,7 +97,10 @@ func directionOf(h *Hop) Direction {
 func ruleFor(h *Hop) string {
 	t := &h.Tuple
 	peer := "from " + single(t.SrcAddr()).String()
-	if directionOf(h) == Egress {
+	switch {
+	case directionOf(h) == Egress && h.Kind == HopSGOut && h.Asked != nil && h.Asked.PrefixList != "":
+		peer = "to " + h.Asked.PrefixList
+	case directionOf(h) == Egress:
 		peer = "to " + single(t.DstAddr()).String()
 	}
 	switch t.Protocol {

@@ -128,6 +128,10 @@ func (w *walk) internet(fromVPC bool) {
 			return
 		}
 	}
+	if p := net.Portals[dst]; p != nil {
+		w.askPublic(p)
+		return
+	}
 	reason := flow.UnknownDestination
 	if net.Elastic[dst] || net.Pool.Contains(dst) {
 		reason = flow.IGWNoPrivateIPIngress

@@ -69,6 +69,15 @@ const (
 	LinkLoss
 	LinkBroken
 
+	// Services, endpoints and availability zones.
+	ServiceSourceUnknown
+	VPCEGatewayProtocol
+	VPCEInterfaceProtocol
+	VPCESourceNotInVPC
+	NLBInbound
+	LinkLocalAllowance
+	AZDown
+
 	// vpclab's own limits.
 	UpcallQueueFull
 	FlowTableFull
@@ -121,7 +130,7 @@ var reasons = [...]ReasonInfo{
 	{NoRoute, "NO_ROUTE_TO_DESTINATION", "The route table has no route for the destination.", reachabilityAnalyzer},
 	{BlackholeRoute, "BAD_STATE_ROUTE", "The most specific route's target is gone (state blackhole); no shorter route is tried.", reachabilityAnalyzer},
 	{UnknownDestination, "UNKNOWN_DESTINATION", "No network interface has the destination address.", reachabilityAnalyzer},
-	{ServiceUnavailable, "VPC_SERVICE_UNAVAILABLE", "The destination is a VPC service or router address that does not answer in this lab.", ours},
+	{ServiceUnavailable, "VPC_SERVICE_UNAVAILABLE", "The destination is an address of a service or a router, and nothing answers there, at that port.", ours},
 	{RouteLoop, "ROUTE_LOOP", "The packet passed too many gateways: routes lead in a circle.", ours},
 
 	{IGWNoPublicIPEgress, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "The source has no public IPv4 address, so the internet gateway cannot send the packet.", reachabilityAnalyzer},
@@ -147,6 +156,14 @@ var reasons = [...]ReasonInfo{
 	{LinkQueueFull, "LINK_QUEUE_FULL", "The link's queue was full: packets came faster than it carries them.", ours},
 	{LinkLoss, "LINK_LOSS", "The link lost the packet, as its `loss` says.", ours},
 	{LinkBroken, "LINK_BROKEN", "The packet did not come out at the other end of the encrypted link as it went in: it was lost or changed on the way.", ours},
+
+	{ServiceSourceUnknown, "SERVICE_SOURCE_UNKNOWN", "The packet is to or from an address that no interface has, so that the service could not answer it.", ours},
+	{VPCEGatewayProtocol, "VPCE_GATEWAY_PROTOCOL_RESTRICTION", "A gateway endpoint carries TCP and ICMP echo only.", reachabilityAnalyzer},
+	{VPCEInterfaceProtocol, "VPCE_INTERFACE_PROTOCOL_RESTRICTION", "An interface endpoint carries TCP only; it does not answer ping.", "PrivateLink guide, interface endpoints"},
+	{VPCESourceNotInVPC, "VPCE_REQUIRES_SOURCE_IN_VPC", "A gateway endpoint serves interfaces of its own VPC only.", "PrivateLink guide, gateway endpoints"},
+	{NLBInbound, "NLB_INBOUND", "The load balancer of an endpoint service takes no connections from its own VPC: its endpoints lead to it.", ours},
+	{LinkLocalAllowance, "LINKLOCAL_ALLOWANCE_EXCEEDED", "The interface sent more than 1024 packets a second to the resolver, the instance metadata and the time service.", "EC2 user guide, linklocal_allowance_exceeded"},
+	{AZDown, "AVAILABILITY_ZONE_DOWN", "The availability zone of the interface is down.", ours},
 
 	{UpcallQueueFull, "UPCALL_QUEUE_FULL", "The queue to the engine was full.", ours},
 	{FlowTableFull, "FLOW_TABLE_FULL", "The engine tracks as many flows as it may.", "EC2 user guide, conntrack_allowance_exceeded"},

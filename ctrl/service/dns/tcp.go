@@ -1,0 +1,119 @@
+package dns
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Limits of TCP connections.
+const (
+	// connections is how many are served at once; one more is closed.
+	connections = 512
+	// idle is how long a connection may take for a query and its answer (RFC 7766, section 6.2.3).
+	idle = 10 * time.Second
+)
+
+// ServeTCP answers on a listener's connections until it is closed, which is no error. It closes the listener and all connections when it
+// returns.
+func (s *Server) ServeTCP(l net.Listener) error {
+	open := openConns{conns: map[net.Conn]bool{}}
+	defer open.running.Wait()
+	defer open.close()
+	defer func() { _ = l.Close() }() // it may be closed already
+	for {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		if !open.add(conn) {
+			_ = conn.Close()
+			continue
+		}
+		open.running.Go(func() {
+			defer open.remove(conn)
+			s.runTCP(conn)
+		})
+	}
+}
+
+// runTCP answers one query after the other. Whoever is not known, or gets no answer, loses the connection.
+func (s *Server) runTCP(conn net.Conn) {
+	local, remote := addrOf(conn.LocalAddr()), addrOf(conn.RemoteAddr())
+	for s.exchange(conn, local, remote) == nil {
+	}
+}
+
+func (s *Server) exchange(conn net.Conn, local, remote netip.Addr) error {
+	// Sockets live in real time, whatever a lab's clock does.
+	if err := conn.SetDeadline(time.Now().Add(idle)); err != nil {
+		return err
+	}
+	query, err := readMessage(conn)
+	if err != nil {
+		return err
+	}
+	answer := s.respond(local, remote, query, nil, false)
+	if answer == nil {
+		return fmt.Errorf("%s gets no answer", remote)
+	}
+	_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
+	return err
+}
+
+// readMessage reads a message with its length before it (RFC 1035, section 4.2.2).
+func readMessage(r io.Reader) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint16(length[:]))
+	if n > maxSize {
+		return nil, fmt.Errorf("a query of %d bytes", n)
+	}
+	message := make([]byte, n)
+	_, err := io.ReadFull(r, message)
+	return message, err
+}
+
+// openConns are the connections of a listener.
+type openConns struct {
+	running sync.WaitGroup
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+}
+
+// add takes a connection in if there is room.
+func (o *openConns) add(conn net.Conn) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.conns) == connections {
+		return false
+	}
+	o.conns[conn] = true
+	return true
+}
+
+func (o *openConns) remove(conn net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.conns, conn)
+	_ = conn.Close() // all that was answered has been written
+}
+
+// close ends all connections; those who serve them notice.
+func (o *openConns) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for conn := range o.conns {
+		_ = conn.Close()
+	}
+}

@@ -1,0 +1,61 @@
+package dynamodb
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+// tokenLife is for how long a transaction that is asked for again is not made again (API reference, TransactWriteItems).
+const tokenLife = 10 * time.Minute
+
+// token is a client's name for a transaction.
+type token struct{ account, region, text string }
+
+// tokens remember transactions that were made, in lab time and for as long as the process lives. The zero value remembers none.
+type tokens struct {
+	mu   sync.Mutex
+	made map[token]transaction
+}
+
+type transaction struct {
+	at      time.Time
+	request [sha256.Size]byte
+	answer  any
+}
+
+// once makes a transaction unless its token's was made already. The lock is held meanwhile, as transactions come one at a time anyway.
+func (t *tokens) once(now time.Time, k token, request any, do func() (any, error)) (any, error) {
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forget(now)
+	if earlier, ok := t.made[k]; ok {
+		if earlier.request != digest {
+			return nil, failed("IdempotentParameterMismatchException", "The request uses the same client token as a previous, but non-identical request")
+		}
+		return earlier.answer, nil
+	}
+	answer, err := do()
+	if err == nil {
+		t.made[k] = transaction{now, digest, answer}
+	}
+	return answer, err
+}
+
+// forget drops what is too old.
+func (t *tokens) forget(now time.Time) {
+	if t.made == nil {
+		t.made = map[token]transaction{}
+	}
+	for k, earlier := range t.made {
+		if now.Sub(earlier.at) >= tokenLife {
+			delete(t.made, k)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// Package front hands each TCP connection that reaches the services' namespace to the service that was asked. It reads nothing of what
+// a connection carries.
+package front
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/vpclab/vpclab/ctrl/service"
+)
+
+// Front decides by the two ends of a connection. Its fields are set before the first Serve.
+type Front struct {
+	Directory service.Directory
+	// Route names who takes a connection of a caller to a port; nil: nobody, and it is reset.
+	Route func(c service.Caller, port uint16) Taker
+}
+
+// Taker takes a connection and returns at once; false: it does not want it, and the connection is reset.
+type Taker func(net.Conn) bool
+
+// Serve takes connections from a listener until that is closed, which is no error.
+func (f *Front) Serve(l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		f.hand(conn)
+	}
+}
+
+func (f *Front) hand(conn net.Conn) {
+	local, remote := Ends(conn)
+	if caller, ok := f.Directory.Caller(local.Addr(), remote.Addr()); ok {
+		if take := f.Route(caller, local.Port()); take != nil && take(conn) {
+			return
+		}
+	}
+	Reset(conn)
+}
+
+// Ends are the addresses of a TCP connection, its own first; IPv4 ones as IPv4.
+func Ends(conn net.Conn) (local, remote netip.AddrPort) {
+	return addrPort(conn.LocalAddr()), addrPort(conn.RemoteAddr())
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Reset closes a connection with RST.
+func Reset(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // else it is closed with FIN
+	}
+	_ = conn.Close() // there is nobody to tell
+}
+
+// backlog is how many connections wait in a queue for their service; a service that does not keep up has further ones reset.
+const backlog = 1024
+
+// Queue is a listener whose connections a Front hands over.
+type Queue struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// NewQueue is an empty queue.
+func NewQueue() *Queue {
+	return &Queue{conns: make(chan net.Conn, backlog), closed: make(chan struct{})}
+}
+
+// Put is a Taker: the connection waits until it is accepted.
+func (q *Queue) Put(conn net.Conn) bool {
+	select {
+	case <-q.closed:
+		return false
+	default:
+	}
+	select {
+	case q.conns <- conn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Accept implements net.Listener. After Close it returns net.ErrClosed.
+func (q *Queue) Accept() (net.Conn, error) {
+	select {
+	case <-q.closed:
+		return nil, net.ErrClosed
+	case conn := <-q.conns:
+		return conn, nil
+	}
+}
+
+// Close implements net.Listener. What waits is reset.
+func (q *Queue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	for {
+		select {
+		case conn := <-q.conns:
+			Reset(conn)
+		default:
+			return nil
+		}
+	}
+}
+
+// Addr implements net.Listener. The queue is at no address of its own.
+func (q *Queue) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,0 +1,181 @@
+package privatelink
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vpclab/vpclab/ctrl/service"
+)
+
+// Handle proxies one consumer's connection and returns when it has ended. Whom it leads to is known from its two ends; a connection
+// that leads nowhere is reset.
+func (b *Balancer) Handle(consumer *net.TCPConn) {
+	if !b.begin() {
+		b.refuse(consumer, Closed)
+		return
+	}
+	defer b.open.Done()
+	caller, ok := b.caller(consumer)
+	if !ok {
+		b.refuse(consumer, UnknownCaller)
+		return
+	}
+	c, refusal := b.connect(consumer, caller)
+	if refusal != "" {
+		b.refuse(consumer, refusal)
+		return
+	}
+	defer b.end(c)
+	if c.offer.ProxyProtocol {
+		if _, err := c.provider.Write(headerOf(consumer, caller)); err != nil {
+			c.reset()
+			return
+		}
+	}
+	c.run(b.config.Now)
+}
+
+// begin counts a call, unless the load balancer is closed.
+func (b *Balancer) begin() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.open.Add(1)
+	return true
+}
+
+func (b *Balancer) caller(consumer *net.TCPConn) (service.Caller, bool) {
+	caller, ok := b.config.Directory.Caller(localOf(consumer).Addr(), remoteOf(consumer).Addr())
+	return caller, ok && caller.Via == service.ByInterface && caller.Endpoint != nil
+}
+
+func (b *Balancer) refuse(consumer *net.TCPConn, why Refusal) {
+	reset(consumer)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stats.Refused[why]++
+}
+
+// connect finds a target that takes the connection: the one whose turn it is or, if that one does not, the next.
+func (b *Balancer) connect(consumer *net.TCPConn, caller service.Caller) (*connection, Refusal) {
+	const tries = 2
+	var tried []Target
+	for {
+		o, t, refusal := b.reserve(caller, localOf(consumer).Port(), tried)
+		if refusal != "" {
+			if len(tried) > 0 {
+				refusal = TargetRefused
+			}
+			return nil, refusal
+		}
+		ctx, cancel := context.WithTimeout(b.ctx, dialLimit)
+		provider, err := b.config.Dial(ctx, caller, t)
+		cancel()
+		if err == nil {
+			return b.add(&connection{offer: o, target: t, consumer: consumer, provider: provider})
+		}
+		b.release(t)
+		if tried = append(tried, t); len(tried) == tries {
+			return nil, TargetRefused
+		}
+	}
+}
+
+// reserve takes one of a target's connections.
+func (b *Balancer) reserve(caller service.Caller, port uint16, tried []Target) (Service, Target, Refusal) {
+	b.mu.Lock()
+	o := b.services[caller.Endpoint.Service]
+	if o == nil {
+		b.mu.Unlock()
+		return Service{}, Target{}, NoService
+	}
+	s, turn := o.Service, o.turn
+	o.turn++
+	b.mu.Unlock()
+	if !slices.Contains(s.Ports, port) {
+		return Service{}, Target{}, NoPort
+	}
+	refusal := NoTarget
+	for i := range s.Targets {
+		t := Target{s.Ref, netip.AddrPortFrom(s.Targets[(turn+i)%len(s.Targets)], port)}
+		if slices.Contains(tried, t) || !b.config.Healthy(t) {
+			continue
+		}
+		if b.take(t) {
+			return s, t, ""
+		}
+		refusal = TargetFull
+	}
+	return Service{}, Target{}, refusal
+}
+
+func (b *Balancer) take(t Target) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.load[t] >= b.most {
+		return false
+	}
+	b.load[t]++
+	return true
+}
+
+func (b *Balancer) release(t Target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.releaseLocked(t)
+}
+
+func (b *Balancer) releaseLocked(t Target) {
+	if b.load[t]--; b.load[t] == 0 {
+		delete(b.load, t)
+	}
+}
+
+// add makes the connection one that Expire, Update and Close know, unless one of them came first.
+func (b *Balancer) add(c *connection) (*connection, Refusal) {
+	for _, conn := range []*net.TCPConn{c.consumer, c.provider} {
+		_ = conn.SetKeepAlive(false) // what the load balancer itself sends would keep the flow from ever being idle
+	}
+	c.touch(b.config.Now())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	refusal := Refusal("")
+	switch {
+	case b.closed:
+		refusal = Closed
+	case b.services[c.target.Service] == nil:
+		refusal = NoService
+	default:
+		b.connections[c] = true
+		b.stats.Connected[c.target]++
+		return c, ""
+	}
+	reset(c.provider)
+	b.releaseLocked(c.target)
+	return nil, refusal
+}
+
+func (b *Balancer) end(c *connection) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.connections, c)
+	b.releaseLocked(c.target)
+}
+
+func localOf(c *net.TCPConn) netip.AddrPort { return addrPort(c.LocalAddr()) }
+
+func remoteOf(c *net.TCPConn) netip.AddrPort { return addrPort(c.RemoteAddr()) }
+
+// addrPort is plain IPv4 where a wildcard socket of IPv6 says ::ffff:a.b.c.d.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
