@@ -61,7 +61,8 @@
 //     is that of the bucket or table if `services` has it, else the caller's. `dynamodb get` takes the values of the key of a table in
 //     `services`, or the key as JSON. `answers` also goes with `s3 list`, and `body` with `s3 get` and `dynamodb get`.
 //   - `az_down` and `az_up` take a whole zone, such as us-east-1b, that a subnet of the lab lies in.
-//   - Hops of endpoints are endpoint.NAME, endpoint.NAME.SUBNET, and both with a station behind: endpoint.sqs/sg-in.
+//   - Hops of endpoints are endpoint.NAME, and with a station behind endpoint.sqs/sg-in; of load balancers endpoint_service.NAME likewise,
+//     with those stations that a NAT gateway has.
 //   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces:
 //     {tcp_established: 350s, udp_stream: 120s, udp: 30s}.
 //   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and
