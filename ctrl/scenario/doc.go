@@ -58,7 +58,7 @@
 //     the zone, or whole.
 //   - `dns NAME [TYPE]` asks for A by default; an address stands for its reverse name and PTR. `answers` of A and AAAA may name HOSTs;
 //     `answers: []` is a name without records of that type. `s3` and `dynamodb` take `in REGION` and `by endpoint.NAME` behind; the region
-//     is that of the bucket or table if `services` has it, else the caller's. `dynamodb get` takes the values of the key of a table in
+//     is the endpoint's, or that of the bucket or table if `services` has it, or the caller's. `dynamodb get` takes the values of the key of a table in
 //     `services`, or the key as JSON. `answers` also goes with `s3 list`, and `body` with `s3 get` and `dynamodb get`.
 //   - `az_down` and `az_up` take a whole zone, such as us-east-1b, that a subnet of the lab lies in.
 //   - Hops of endpoints are endpoint.NAME, and with a station behind endpoint.sqs/sg-in; of load balancers endpoint_service.NAME likewise,

@@ -143,6 +143,7 @@ func TestServiceRequests(t *testing.T) {
 		"s3 list logs":                                        {Op: List, Bucket: "logs", Region: "us-east-1"},
 		"s3 list logs/a/ by endpoint.s3-too":                  {Op: List, Bucket: "logs", Key: "a/", Region: "us-east-1", By: too},
 		"s3 put logs/a hello  there":                          {Op: Put, Bucket: "logs", Key: "a", Text: "hello there", Region: "us-east-1"},
+		"s3 get far/a by endpoint.s3-too":                     {Op: Get, Bucket: "far", Key: "a", Region: "us-east-1", By: too},
 		`s3 put logs/a "hello  in us-east-2"`:                 {Op: Put, Bucket: "logs", Key: "a", Text: "hello  in us-east-2", Region: "us-east-1"},
 		"s3 put logs/a in us-east-2":                          {Op: Put, Bucket: "logs", Key: "a", Text: "in us-east-2", Region: "us-east-1"},
 		"s3 put logs/a x by app/endpoint.s3-too in eu-west-2": {Op: Put, Bucket: "logs", Key: "a", Text: "x", Region: "eu-west-2", By: too},
