@@ -114,7 +114,9 @@ func (r *reader) zoneRecords(z *vpc.PrivateZone, byName map[string][]vpc.ZoneRec
 		return
 	}
 	sets := recordSets(e.value)
-	if len(sets) == 0 && !e.value.anyBad() {
+	known := recordSetObject.known()
+	strange := slices.ContainsFunc(e.value.keys(), func(key string) bool { return !slices.Contains(known, key) })
+	if len(sets) == 0 && !strange && !e.value.anyBad() {
 		r.report(r.keyAt(e), quote(e.key)+" has no records", "give it an address, or a mapping such as {CNAME: db.corp.internal}")
 	}
 	for _, set := range sets {
@@ -187,6 +189,11 @@ func recordValue(typ, value string) string {
 // conflict says why Route 53 refuses a record set beside those that the zone has under its name.
 func conflict(z *vpc.PrivateZone, others []vpc.ZoneRecord, set vpc.ZoneRecord) *fault {
 	const alias = "CNAME"
+	for i, value := range set.Values {
+		if slices.Contains(set.Values[:i], value) {
+			return faultf(0, "remove one of the two", "duplicate Resource Record: '%s'", value)
+		}
+	}
 	if set.Type == alias && set.Name == z.Name {
 		return faultf(0, "name addresses, or another name", "RRSet of type CNAME with DNS name %s. is not permitted at apex in zone %s.", set.Name, z.Name)
 	}
