@@ -117,15 +117,17 @@ func (d *directory) askedEndpoint(s, code string, from Node) (vpc.EndpointRef, *
 	return ref, nil
 }
 
-// asked is the region whose service is asked: the one that is said, that of what is asked for, or the caller's.
-func (d *directory) asked(said, of string, from Node) string {
-	switch v := d.vpcs[from.VPC]; {
+// asked is the region whose service is asked: the one that is said, the endpoint's, that of what is asked for, or the caller's.
+func (d *directory) asked(said string, by vpc.EndpointRef, of string, from Node) string {
+	switch at, caller := d.vpcs[by.VPC], d.vpcs[from.VPC]; {
 	case said != "":
 		return said
+	case at != nil:
+		return at.Region
 	case of != "":
 		return of
-	case v != nil:
-		return v.Region
+	case caller != nil:
+		return caller.Region
 	}
 	return d.model.Region
 }
@@ -146,16 +148,8 @@ func (do Do) s3(p *phrase, s string, d *directory, from Node) (Do, *fault) {
 		return do, f
 	}
 	do.S3.Op = op
-	target := p.take()
-	bucket, key, keyed := strings.Cut(target.text, "/")
-	do.S3.Bucket, do.S3.Key = bucket, key
-	switch f := checkBucket(bucket); {
-	case target.text == "":
-		return do, faultf(target.at, "write "+quote("s3 "+op+" BUCKET/KEY"), "the bucket is missing")
-	case f != nil:
-		return do, f.shift(target.at)
-	case op != List && (!keyed || key == ""):
-		return do, faultf(target.at, "write "+quote(bucket+"/KEY"), "the key is missing")
+	if f := do.S3.target(p.take()); f != nil {
+		return do, f
 	}
 	words := map[string]int{Put: 1} // what follows the key
 	in, by, f := way(p, words[op], "s3", d, from)
@@ -168,17 +162,31 @@ func (do Do) s3(p *phrase, s string, d *directory, from Node) (Do, *fault) {
 			return do, f
 		}
 	}
-	if d == nil || !d.complete {
-		return do, p.rest()
-	}
-	of := ""
-	for _, b := range d.model.Services.Buckets {
-		if b.Name == bucket {
-			of = b.Region
+	if d != nil && d.complete {
+		of := ""
+		for _, b := range d.model.Services.Buckets {
+			if b.Name == do.S3.Bucket {
+				of = b.Region
+			}
 		}
+		do.S3.Region = d.asked(in, by, of, from)
 	}
-	do.S3.Region = d.asked(in, of, from)
 	return do, p.rest()
+}
+
+// target reads BUCKET/KEY, or BUCKET[/PREFIX] of list.
+func (r *S3Do) target(w word) *fault {
+	bucket, key, _ := strings.Cut(w.text, "/")
+	r.Bucket, r.Key = bucket, key
+	switch {
+	case w.text == "":
+		return faultf(w.at, "write "+quote("s3 "+r.Op+" BUCKET/KEY"), "the bucket is missing")
+	case checkBucket(bucket) != nil:
+		return checkBucket(bucket).shift(w.at)
+	case r.Op != List && key == "":
+		return faultf(w.at, "write "+quote(bucket+"/KEY"), "the key is missing")
+	}
+	return nil
 }
 
 // remainder takes all that is left as one text, whose quotation marks are taken off as in `exec`.
@@ -222,7 +230,7 @@ func (do Do) dynamodb(p *phrase, s string, d *directory, from Node) (Do, *fault)
 				declared, of = t, t.Region
 			}
 		}
-		do.DynamoDB.Region = d.asked(in, of, from)
+		do.DynamoDB.Region = d.asked(in, by, of, from)
 	}
 	if do.DynamoDB.Item, f = p.item(s, op, declared, d != nil && d.complete); f != nil {
 		return do, f

@@ -214,7 +214,7 @@ func (st *state) hopExists(n *node) {
 	if textOf(n) == "" {
 		return
 	}
-	if st.endpointHopExists(n) {
+	if st.managedHopExists(n) {
 		return
 	}
 	name, station, named := strings.Cut(n.text, "/")

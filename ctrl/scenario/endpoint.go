@@ -250,45 +250,45 @@ func (d *directory) managedAddress(i *vpc.EndpointInterface, form string, want f
 	return i.IPv6, nil
 }
 
-// checkEndpointHop judges endpoint.NAME, endpoint.NAME.SUBNET and what they have: endpoint.NAME/sg-in. It leaves alone what can only be
-// an interface of an instance called endpoint.
-func checkEndpointHop(s string) (isEndpoint bool, f *fault) {
+// managedHop takes a hop of an endpoint or of a load balancer apart: endpoint.NAME, endpoint_service.NAME, and what they have, as in
+// endpoint.sqs/sg-in. ok is false for another, such as that of an interface of an instance called endpoint.
+func managedHop(s string) (kind, name, station string, ok bool) {
 	hop, station, slashed := strings.Cut(s, "/")
-	rest, ok := strings.CutPrefix(hop, "endpoint.")
-	name, subnet, further := strings.Cut(rest, ".")
-	switch {
-	case !ok && strings.HasPrefix(station, "endpoint."):
-		return true, faultf(0, "write "+quote(station)+" without the VPC", "%s is not a hop", quote(s))
-	case !ok || slashed && (name == "eth0" || device.matches(name)):
+	kind, name, _ = strings.Cut(hop, ".")
+	isDevice := name == "eth0" || device.matches(name)
+	return kind, name, station, (kind == "endpoint" || kind == serviceKind) && name != "" && !(slashed && isDevice)
+}
+
+// checkManagedHop judges the form of such a hop.
+func checkManagedHop(s string) (isManaged bool, f *fault) {
+	kind, name, station, ok := managedHop(s)
+	if _, behind, foreign := strings.Cut(s, "/"); !ok && foreign {
+		if _, _, _, ok := managedHop(behind); ok {
+			return true, faultf(0, "write "+quote(behind)+" without the VPC", "%s is not a hop", quote(s))
+		}
+	}
+	if !ok {
 		return false, nil
-	case checkName(name) != nil:
-		return true, checkName(name).shift(len("endpoint."))
-	case further && checkName(subnet) != nil:
-		return true, checkName(subnet).shift(runes(hop) - runes(subnet))
-	case slashed && !slices.Contains(stations, station):
-		return true, faultf(runes(hop)+1, didYouMean(station, stations, "there are"), "%s is not a hop of an endpoint", quote(station))
+	}
+	has := stations
+	if kind == serviceKind {
+		has = natStations
+	}
+	if f := checkName(name); f != nil {
+		return true, f.shift(len(kind) + 1)
+	}
+	if at := len(kind) + 1 + len(name) + 1; at <= len(s) && !slices.Contains(has, station) {
+		return true, faultf(at, didYouMean(station, has, "there are"), "%s is not a hop of an %s", quote(station), strings.ReplaceAll(kind, "_", " "))
 	}
 	return true, nil
 }
 
-// endpointHopExists checks that the endpoint of a hop is one of the lab's.
-func (st *state) endpointHopExists(n *node) bool {
-	hop, _, _ := strings.Cut(n.text, "/")
-	rest, ok := strings.CutPrefix(hop, "endpoint.")
-	name, subnet, further := strings.Cut(rest, ".")
-	if !ok || st.dir.namesake("endpoint", rest) {
-		return false
+// managedHopExists checks that what such a hop names is in the lab; it is false for another hop.
+func (st *state) managedHopExists(n *node) bool {
+	kind, name, _, ok := managedHop(n.text)
+	if ok && len(st.dir.managedNamed(kind, name)) == 0 {
+		st.wrong(n, faultf(len(kind)+1, didYouMean(name, st.dir.managedNames(kind, ""), "there are"), "no %s is called %s",
+			strings.ReplaceAll(kind, "_", " "), quote(name)))
 	}
-	found := st.dir.managedNamed("endpoint", name)
-	if len(found) == 0 {
-		st.wrong(n, faultf(len("endpoint."), didYouMean(name, st.dir.managedNames("endpoint", ""), "there are"), "no endpoint is called %s", quote(name)))
-		return true
-	}
-	in := func(m managedInterfacesOf) bool {
-		return slices.ContainsFunc(m.interfaces, func(i *vpc.EndpointInterface) bool { return i.Subnet == subnet })
-	}
-	if further && !slices.ContainsFunc(found, in) {
-		st.wrong(n, faultf(runes(hop)-runes(subnet), "", "endpoint %s has no interface in a subnet %s", quote(name), quote(subnet)))
-	}
-	return true
+	return ok
 }

@@ -368,6 +368,9 @@ func (d *directory) interfaceNames() []string {
 	for _, name := range d.managedNames("endpoint", "") {
 		d.hops = append(d.hops, "endpoint."+name)
 	}
+	for _, name := range d.managedNames(serviceKind, "") {
+		d.hops = append(d.hops, serviceKind+"."+name)
+	}
 	slices.Sort(d.hops)
 	return d.hops
 }

@@ -86,7 +86,8 @@ var (
 	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`, `nat.NAME`, `peering.NAME` or `endpoint.NAME`",
 		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") +
 			`|peering\.` + reName + `|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?` +
-			`|endpoint\.` + reName + `(\.` + reName + `)?(/(` + strings.Join(stations, "|") + `))?)$`,
+			`|endpoint\.` + reName + `(/(` + strings.Join(stations, "|") + `))?` +
+			`|endpoint_service\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
 		parse: checkHop}
 	linkDelay = text{want: "a duration up to 10s, such as 60ms", pattern: duration.pattern, parse: checkDelay}
 	linkLoss  = text{want: "a percentage such as 0.1%", pattern: `^[0-9]+(\.[0-9]+)?%$`, parse: checkLoss}
@@ -456,7 +457,7 @@ func checkTarget(s string) *fault {
 		return faultf(len("eni.")+len(base)+1, "write "+quote("eni."+base+".eth1"), "%s is not an interface", quote(dev))
 	case "endpoint":
 		return faultf(0, "name this table in a gateway endpoint's `route_tables`: its row comes and goes with that",
-			"no route can be made to a VPC endpoint")
+			"route table contains unsupported route target: %s. VPC Endpoints of this type cannot be used as route targets", quote(s))
 	}
 	if strings.Contains(s, "/") {
 		return faultf(0, "use "+choices(targetKinds), "%s is not a target in this VPC", quote(s))
@@ -559,7 +560,7 @@ func checkHop(s string) *fault {
 	if slices.Contains(places, s) {
 		return nil
 	}
-	if isEndpoint, f := checkEndpointHop(s); isEndpoint {
+	if isManaged, f := checkManagedHop(s); isManaged {
 		return f
 	}
 	if isPeering, f := checkPeeringHop(s); isPeering {
@@ -570,7 +571,7 @@ func checkHop(s string) *fault {
 	}
 	station, at := s, 0
 	if i := strings.LastIndex(s, "/"); i >= 0 {
-		station, at = s[i+1:], i+1
+		station, at = s[i+1:], runes(s[:i+1])
 		if strings.Contains(s[:i], "/") {
 			return faultf(0, "write NAME/"+station+" without the VPC", "%s is not a hop", quote(s))
 		}

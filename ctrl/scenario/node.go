@@ -336,7 +336,9 @@ func (r *reporter) reportSyntax(err error) {
 		switch line := r.lines[at.line-1]; {
 		case strings.Contains(what, "'\t'"):
 			what, hint = "a tab cannot stand here", "indent with spaces"
-		case strings.Contains(line, "::"):
+		case compiled(`[:,\[{] *\$\{`).MatchString(line):
+			hint = "quote a text with a brace inside {} and [], as in \"${endpoint.s3}\""
+		case strings.Contains(line, "::") && !strings.Contains(line, "arn:"):
 			hint = "quote an IPv6 address or a URL here, as in \"::/0\""
 		case strings.Contains(what, "mapping value is not allowed"):
 			hint = "quote a text that contains a colon and a space"

@@ -52,7 +52,7 @@ func Parse(name string, src []byte) (*Scenario, error) {
 func (r *reader) scenario(root *node) *Scenario {
 	lab := &node{kind: mapping, place: root.place, entries: root.entries}
 	lab.keep(func(e entry) bool { return e.key != "checks" })
-	st := &state{reader: r, tree: lab, held: map[string]*holding{}, ids: map[reference]string{}}
+	st := &state{reader: r, tree: lab, held: map[string]*holding{}, ids: map[reference]map[string]string{}}
 	s := &Scenario{Name: textOf(lab.get("name")), About: textOf(lab.get("about"))}
 	st.declare()
 	s.Clock = clockOf(lab.get("clock"))
@@ -104,7 +104,8 @@ type state struct {
 	// elapsed is the sum of all `advance` steps so far.
 	elapsed time.Duration
 	down    []string // the availability zones that are down
-	ids     map[reference]string
+	// ids are the IDs that policies can name, by VPC.
+	ids map[reference]map[string]string
 }
 
 // declare reads the file's own lab.

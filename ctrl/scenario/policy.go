@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,9 +54,9 @@ type policySite struct {
 // policies writes the policy documents into the complete model, as JSON in which references are IDs, and judges them.
 func (st *state) policies() {
 	for _, v := range st.model.VPCs {
-		st.ids[reference{v.Name, "vpc", v.Name}] = string(v.ID)
+		st.remember(reference{"vpc", v.Name}, v.Name, string(v.ID))
 		for _, e := range v.Endpoints {
-			st.ids[reference{v.Name, "endpoint", e.Name}] = string(e.ID)
+			st.remember(reference{"endpoint", e.Name}, v.Name, string(e.ID))
 		}
 	}
 	for _, site := range st.policySites() {
@@ -131,12 +132,17 @@ func (st *state) policy(site policySite) {
 	}
 	// The same a token a line: the line says which token is wrong.
 	wrong := judgePolicy(strings.Join(w.tokens, "\n"), site.kind)
-	at := st.at(site.node, 0)
-	if lines := w.places; wrong.Line > 1 && wrong.Line <= len(lines) {
-		at = lines[wrong.Line-1]
-	}
+	from := w.origins[min(wrong.Line, len(w.origins))-1]
 	site.node.bad = true
-	st.report(at, "policy: "+wrong.Problem, wrong.Hint)
+	st.report(from.at, st.afterwards(from.step, from.written, "policy: "+wrong.Problem), wrong.Hint)
+}
+
+// afterwards adds to a mistake that a change causes elsewhere where that is.
+func (st *state) afterwards(step int, written place, what string) string {
+	if step == st.reader.step {
+		return what
+	}
+	return fmt.Sprintf("after this change, line %d: %s", written.line, what)
 }
 
 // judgePolicy is what is wrong with a policy document, or nil.
@@ -155,22 +161,28 @@ func judgePolicy(text string, kind policy.Kind) *policy.SyntaxError {
 	return wrong
 }
 
-// policyWriter writes a policy document as the tokens of a JSON text, each with the place that it comes from.
+// policyWriter writes a policy document as the tokens of a JSON text, each with what it comes from.
 type policyWriter struct {
 	*state
-	owner  *vpc.VPC
-	tokens []string
-	places []place
+	owner   *vpc.VPC
+	tokens  []string
+	origins []origin
 }
 
-func (w *policyWriter) token(text string, at place) {
+// origin is what a token comes from: where that is written, by which step, and where a mistake in it is told.
+type origin struct {
+	at, written place
+	step        int
+}
+
+func (w *policyWriter) token(text string, from origin) {
 	w.tokens = append(w.tokens, text)
-	w.places = append(w.places, at)
+	w.origins = append(w.origins, from)
 }
 
 // value writes a value. All scalars are strings, which IAM takes for numbers and truth values, too: an account keeps its zeros.
 func (w *policyWriter) value(n *node) {
-	at := w.at(n, 0)
+	at := origin{w.at(n, 0), n.place, n.step}
 	switch n.kind {
 	case scalar:
 		w.token(quoteJSON(w.resolve(n)), at)
@@ -189,8 +201,9 @@ func (w *policyWriter) value(n *node) {
 			if i > 0 {
 				w.token(",", at)
 			}
-			w.token(quoteJSON(e.key), w.keyAt(e))
-			w.token(":", w.keyAt(e))
+			key := origin{w.keyAt(e), e.place, e.step}
+			w.token(quoteJSON(e.key), key)
+			w.token(":", key)
 			w.value(e.value)
 		}
 		w.token("}", at)
@@ -207,8 +220,16 @@ func quoteJSON(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// reference names what an ID stands for.
-type reference struct{ vpc, kind, name string }
+// reference names what an ID stands for, in whichever VPC.
+type reference struct{ kind, name string }
+
+// remember notes an ID, also for the time after its object is removed.
+func (st *state) remember(ref reference, owner, id string) {
+	if st.ids[ref] == nil {
+		st.ids[ref] = map[string]string{}
+	}
+	st.ids[ref][owner] = id
+}
 
 // referenceForm is ${…} without a colon, which IAM's own variables have; ${*}, ${?} and ${$} are IAM's, too.
 var referenceForm = regexp.MustCompile(`\$\{([^}:]*)\}`)
@@ -224,6 +245,7 @@ func (w *policyWriter) resolve(n *node) string {
 		}
 		id, f := w.id(inner)
 		if f != nil {
+			f.what = w.afterwards(n.step, n.place, f.what)
 			w.wrong(n, f.shift(runes(n.text[:at[2]])))
 			continue
 		}
@@ -245,36 +267,43 @@ func (w *policyWriter) id(s string) (string, *fault) {
 		return "", faultf(0, "write `${endpoint.NAME}`, `${VPC/endpoint.NAME}` or `${vpc.NAME}`; IAM's own variables have a colon, as in `${aws:SourceVpc}`",
 			"%s names nothing", quote("${"+s+"}"))
 	}
-	var found []reference
-	for ref := range w.ids {
-		mine := owner == "" && (w.owner == nil || kind == "vpc" || ref.vpc == w.owner.Name)
-		if ref.kind == kind && ref.name == name && (mine || ref.vpc == owner) {
-			found = append(found, ref)
-		}
+	owners := w.ids[reference{kind, name}]
+	if w.owner != nil && owner == "" && kind == "endpoint" {
+		owner = w.owner.Name
 	}
-	switch len(found) {
-	case 1:
-		return w.ids[found[0]], nil
-	case 0:
-		return "", faultf(0, didYouMean(s, w.references(kind, owner != ""), "there are"), "there is no %s %s", kind, quote(s))
+	switch id := owners[owner]; {
+	case id != "":
+		return id, nil
+	case owner != "" || len(owners) == 0:
+		return "", faultf(0, didYouMean(s, w.references(kind, foreign), "there are"), "there is no %s %s", kind, quote(s))
 	}
 	var candidates []string
-	for _, ref := range found {
-		candidates = append(candidates, ref.vpc+"/"+kind+"."+name)
+	for owner, id := range owners {
+		if len(owners) == 1 {
+			return id, nil
+		}
+		candidates = append(candidates, owner+"/"+kind+"."+name)
 	}
 	slices.Sort(candidates)
 	return "", faultf(0, "write "+choices(candidates), "%s is in several VPCs", quote(s))
 }
 
-// references are all that a policy can name of a kind, as it writes them.
+// references are all that a policy can name of a kind, as it writes them. When so many mistakes are found that no more are shown, there
+// is no need of them.
 func (w *policyWriter) references(kind string, whole bool) []string {
+	if w.total >= maxErrors {
+		return nil
+	}
 	var names []string
-	for ref := range w.ids {
-		name := ref.kind + "." + ref.name
-		if kind == "endpoint" && (whole || w.owner != nil && ref.vpc != w.owner.Name) {
-			name = ref.vpc + "/" + name
+	for ref, owners := range w.ids {
+		if ref.kind != kind {
+			continue
 		}
-		if ref.kind == kind {
+		for owner := range owners {
+			name := ref.kind + "." + ref.name
+			if kind == "endpoint" && (whole || w.owner != nil && owner != w.owner.Name) {
+				name = owner + "/" + name
+			}
 			names = append(names, name)
 		}
 	}

@@ -87,11 +87,11 @@ var beyondSchema = []string{
 	"aws-rules.yaml", "change-exclusive.yaml", "change-gone.yaml", "change-removal.yaml", "change-value.yaml",
 	"endpoint-change-references.yaml", "endpoint-change.yaml", "endpoint-services.yaml", "families.yaml", "flow-log-change.yaml", "flow-log-rules.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
 	"peering-expired.yaml", "peering-failing.yaml", "peering-fixed.yaml", "peering-grown.yaml", "peering-overlap.yaml",
-	"peering-references.yaml", "peering-removed.yaml", "policies.yaml", "records.yaml", "references.yaml", "zone-rules.yaml", "zones-missing.yaml",
+	"peering-references.yaml", "peering-removed.yaml", "policies.yaml", "policy-change-reference.yaml", "policy-change.yaml", "records.yaml", "references.yaml", "zone-rules.yaml", "zones-missing.yaml",
 }
 
 // notYAML are the wrong files that never become values, or lose some on the way.
-var notYAML = []string{"anchors.yaml", "depth.yaml", "duplicate-keys.yaml", "empty.yaml", "not-yaml.yaml", "tab.yaml", "two-documents.yaml"}
+var notYAML = []string{"anchors.yaml", "depth.yaml", "duplicate-keys.yaml", "empty.yaml", "not-yaml.yaml", "policy-braces.yaml", "policy-star.yaml", "tab.yaml", "two-documents.yaml"}
 
 func TestSchemaRefusesWrongFiles(t *testing.T) {
 	for _, file := range files(t, "wrong") {

@@ -97,8 +97,9 @@ func (r *reader) privateZones(n *node) []*vpc.PrivateZone {
 	var zones []*vpc.PrivateZone
 	for _, e := range n.all() {
 		z := &vpc.PrivateZone{Name: e.key, VPCs: textsOf(e.value.get("vpcs"))}
+		byName := map[string][]vpc.ZoneRecord{}
 		for _, record := range e.value.get("records").all() {
-			r.zoneRecords(z, record)
+			r.zoneRecords(z, byName, record)
 		}
 		zones = append(zones, z)
 	}
@@ -106,22 +107,25 @@ func (r *reader) privateZones(n *node) []*vpc.PrivateZone {
 }
 
 // zoneRecords adds the record sets of one name to a zone.
-func (r *reader) zoneRecords(z *vpc.PrivateZone, e entry) {
+func (r *reader) zoneRecords(z *vpc.PrivateZone, byName map[string][]vpc.ZoneRecord, e entry) {
 	name := wholeName(e.key, z.Name)
 	if len(name) > maxName {
 		r.report(r.keyAt(e), quote(name)+" is not a domain name", "a whole name has at most 253 characters")
 		return
 	}
 	sets := recordSets(e.value)
-	if len(sets) == 0 && !e.value.anyBad() {
+	known := recordSetObject.known()
+	strange := slices.ContainsFunc(e.value.keys(), func(key string) bool { return !slices.Contains(known, key) })
+	if len(sets) == 0 && !strange && !e.value.anyBad() {
 		r.report(r.keyAt(e), quote(e.key)+" has no records", "give it an address, or a mapping such as {CNAME: db.corp.internal}")
 	}
 	for _, set := range sets {
 		set.Name = name
-		if f := conflict(z, set); f != nil {
+		if f := conflict(z, byName[name], set); f != nil {
 			r.report(r.keyAt(e), f.what, f.hint)
 			continue
 		}
+		byName[name] = append(byName[name], set)
 		z.Records = append(z.Records, set)
 	}
 }
@@ -182,15 +186,19 @@ func recordValue(typ, value string) string {
 	return strings.TrimSuffix(strings.Join(strings.Fields(value), " "), ".")
 }
 
-// conflict says why Route 53 refuses a record set beside those that the zone has.
-func conflict(z *vpc.PrivateZone, set vpc.ZoneRecord) *fault {
+// conflict says why Route 53 refuses a record set beside those that the zone has under its name.
+func conflict(z *vpc.PrivateZone, others []vpc.ZoneRecord, set vpc.ZoneRecord) *fault {
 	const alias = "CNAME"
+	for i, value := range set.Values {
+		if slices.Contains(set.Values[:i], value) {
+			return faultf(0, "remove one of the two", "duplicate Resource Record: '%s'", value)
+		}
+	}
 	if set.Type == alias && set.Name == z.Name {
 		return faultf(0, "name addresses, or another name", "RRSet of type CNAME with DNS name %s. is not permitted at apex in zone %s.", set.Name, z.Name)
 	}
-	for _, other := range z.Records {
+	for _, other := range others {
 		switch {
-		case other.Name != set.Name:
 		case other.Type == set.Type:
 			return faultf(0, "keep one of the two", "tried to create resource record set [name='%s.', type='%s'] but it already exists", set.Name, set.Type)
 		case other.Type == alias || set.Type == alias:
@@ -219,7 +227,7 @@ func (d *directory) isDNSName(s string) bool {
 	case isForm && (!further || strings.HasPrefix(form, "eth")):
 		return false
 	case slices.Contains([]string{"nat", "endpoint", serviceKind}, first):
-		return further && len(d.gateways[form]) == 0 && len(d.managedNamed(first, form)) == 0
+		return further && last != "public" && last != "ipv6" && len(d.gateways[form]) == 0 && len(d.managedNamed(first, form)) == 0
 	case further:
 		return true
 	case d.hosts[first] != nil || len(d.instances[first]) > 0:

@@ -40,8 +40,8 @@ var layers = []layer{
 
 	{"ctrl/vpc", nil, "the model is values and AWS's rules: whatever else exists may depend on it, so it depends on nothing"},
 	{"ctrl/policy", nil, "a decision follows from documents and a request alone: who asks and by which way is said by whoever knows"},
-	{"ctrl/scenario", []string{"ctrl/flowlog", "ctrl/vpc", "dataplane/fabric", "dataplane/flow"},
-		"a file becomes a model and checks; of packets it knows the names of hops, reasons and flow logs' fields, and of labs nothing"},
+	{"ctrl/scenario", []string{"ctrl/flowlog", "ctrl/policy", "ctrl/vpc", "dataplane/fabric", "dataplane/flow"},
+		"a file becomes a model and checks; policies are judged where they stand; of packets it knows the names of hops, reasons and flow logs' fields, and of labs nothing"},
 	{"ctrl/compile", []string{"ctrl/flowlog", "ctrl/vpc", "ctrl/hostnet", "dataplane/fabric", "dataplane/flow"},
 		"one model in, one plan out: the lower layers own the types that it fills, and nothing that acts is in reach"},
 	{"ctrl/hostnet", []string{"ctrl/hostnet"}, "the host's state is links and addresses; what they are for is decided above"},
