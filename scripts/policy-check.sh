@@ -1,5 +1,6 @@
 #!/bin/sh
-# Compares ctrl/policy with an independent implementation of IAM policies on random cases. It needs node and npm.
+# Compares ctrl/policy with an independent implementation of IAM policies on random cases. It needs node and npm. The other one is under the
+# AGPL: it is fetched for the comparison, runs as a program of its own, and no part of it is in vpclab.
 set -eu
 cd "$(dirname "$0")/.."
 

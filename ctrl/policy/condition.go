@@ -61,7 +61,7 @@ func parseOperator(m member) (c condition, err error) {
 	name, c.ifExists = strings.CutSuffix(name, "IfExists")
 	i := slices.IndexFunc(operators, func(o operator) bool { return o.name == name })
 	if i < 0 {
-		return c, m.at.unknown("condition operator", m.key, operatorNames())
+		return c, m.at.unknown("condition operator", name, operatorNames())
 	}
 	c.operator = operators[i]
 	if c.null && (c.ifExists || c.set != plainSet) {

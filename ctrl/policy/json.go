@@ -118,7 +118,7 @@ func (r *locator) next(path string) (json.Token, place, error) {
 	skipped := len(rest) - len(strings.TrimLeft(rest, " \t\r\n,:"))
 	at := r.position(len(r.text)-len(rest)+skipped, path)
 	token, err := r.decoder.Token()
-	if err != nil { // json.Unmarshal accepted it: only if the two disagree
+	if err != nil { // only if the decoder disagrees with json.Unmarshal, which took it
 		return nil, at, at.fault("no valid JSON: "+err.Error(), oneObject)
 	}
 	return token, at, nil

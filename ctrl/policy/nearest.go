@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // nearest is the name that differs in at most two letters, or in nothing but case.
 func nearest(name string, known []string) string {
@@ -20,9 +17,9 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// edits is how many letters must be put in, left out or replaced to make b of a (Levenshtein); enough if it is at least that.
+// edits is how many bytes must be put in, left out or replaced to make b of a (Levenshtein); enough if it is at least that.
 func edits(a, b string, enough int) int {
-	if diff := utf8.RuneCountInString(a) - utf8.RuneCountInString(b); diff >= enough || -diff >= enough {
+	if len(a)-len(b) >= enough || len(b)-len(a) >= enough {
 		return enough
 	}
 	row := make([]int, len(b)+1)

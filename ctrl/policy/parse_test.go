@@ -75,6 +75,8 @@ func TestParseRefuses(t *testing.T) {
 		{with(`"Principal": "*", "NotPrincipal": "*"`), `1:59: both Principal and NotPrincipal: give one of them`},
 		{with(`"Condition": []`), `1:54: Condition is a list: it is an object of operators`},
 		{with(`"Condition": {"StringEqual": {}}`), `1:55: unknown condition operator "StringEqual": did you mean StringEquals?`},
+		{with(`"Condition": {"ForAnyValue:stringlikeIfExists": {}}`), `1:55: unknown condition operator "stringlike": did you mean StringLike?`},
+		{with(`"Condition": {"Never": {}}`), `1:55: unknown condition operator "Never": it is one of StringEquals, StringNotEquals,`},
 		{with(`"Condition": {"NullIfExists": {}}`), `1:55: NullIfExists does not exist: Null stands alone`},
 		{with(`"Condition": {"StringEquals": "vpce-1"}`), `1:71: StringEquals has a string: it has an object of condition keys`},
 		{with(`"Condition": {"StringEquals": {"SourceVpce": "vpce-1"}}`), `1:72: "SourceVpce" is no condition key: it is SERVICE:KEY`},

@@ -36,7 +36,7 @@ func (k Kind) String() string {
 	}
 }
 
-// Document is a policy that Parse understood. It does not change.
+// Document is a policy that Parse understood. It does not change, so many may ask it at once.
 type Document struct {
 	text       string
 	variables  bool // Version 2012-10-17
