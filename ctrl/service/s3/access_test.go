@@ -185,6 +185,13 @@ func TestWhatIsNotMappedIsNotDone(t *testing.T) {
 	}
 }
 
+func TestAnOldSignature(t *testing.T) {
+	w := newScene(t).ask("GET", "/logs/a?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires=1&Signature=x")
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "Please use AWS4-HMAC-SHA256.") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
 func TestAMissingKeyIsToldToThoseWhoMayList(t *testing.T) {
 	s := newScene(t)
 	c := s.client(us)

@@ -58,7 +58,7 @@ func (q *request) missing() error {
 // authorize asks for all that an operation does, and for what its answer would give away.
 func (s *Server) authorize(q *request) error {
 	for _, a := range s.accesses(q) {
-		if err := s.Gate.Authorize(q.ctx, a); err != nil {
+		if err := s.config.Gate.Authorize(q.ctx, a); err != nil {
 			return err
 		}
 	}
@@ -77,7 +77,7 @@ func (s *Server) authorizeAbsence(q *request, home place, a address) error {
 	if s.elsewhere || !home.exists || s.store.Has(a.bucket, a.key) {
 		return nil
 	}
-	return s.Gate.Authorize(q.ctx, s.access(q, "s3:ListBucket", home, address{bucket: a.bucket}, nil))
+	return s.config.Gate.Authorize(q.ctx, s.access(q, "s3:ListBucket", home, address{bucket: a.bucket}, nil))
 }
 
 func (s *Server) accesses(q *request) []service.Access {
@@ -86,7 +86,7 @@ func (s *Server) accesses(q *request) []service.Access {
 		list = append(list, s.access(q, "s3:GetObject", q.sourceHome, q.source, nil))
 	}
 	if q.op.action == "s3:ListAllMyBuckets" {
-		return append(list, service.Access{Action: q.op.action, Resource: "arn:aws:s3:::*", Account: s.Account(q.ctx)})
+		return append(list, service.Access{Action: q.op.action, Resource: "arn:aws:s3:::*", Account: s.config.Account(q.ctx)})
 	}
 	if q.op.action != "" {
 		list = append(list, s.access(q, q.op.action, q.home, q.address, q.keys()))
@@ -113,7 +113,7 @@ func (op operation) writes() bool {
 func (s *Server) access(q *request, action string, home place, a address, keys map[string][]string) service.Access {
 	owner := home.Account
 	if !home.exists {
-		owner = s.Account(q.ctx)
+		owner = s.config.Account(q.ctx)
 	}
 	return service.Access{Action: action, Resource: a.arn(), Account: owner, Policy: home.Policy, Keys: keys}
 }

@@ -70,7 +70,7 @@ func ours(r *http.Response) error {
 func unreachable(w http.ResponseWriter, _ *http.Request, err error) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	xml.NewEncoder(w).Encode(&failure{Code: "ServiceUnavailable", Message: "The backend does not answer: " + err.Error()})
+	_ = xml.NewEncoder(w).Encode(&failure{Code: "ServiceUnavailable", Message: "The backend does not answer: " + err.Error()})
 }
 
 // makeElsewhere makes a bucket on the backend; that it is there already is fine.

@@ -32,7 +32,7 @@ const mostBuckets = 10000 // on a page (S3 API, ListBuckets)
 
 // listBuckets tells the caller's account of its buckets, in whichever region they are.
 func (s *Server) listBuckets(w *reply, q *request) error {
-	owner := s.Account(q.ctx)
+	owner := s.config.Account(q.ctx)
 	after, err := base64.URLEncoding.DecodeString(q.query.Get("continuation-token"))
 	limit := mostBuckets
 	if n := q.query.Get("max-buckets"); n != "" && err == nil {
@@ -72,7 +72,7 @@ func (s *Server) createBucket(w *reply, q *request) error {
 	if err := store.CheckName(q.bucket); err != nil {
 		return err
 	}
-	owner := s.Account(q.ctx)
+	owner := s.config.Account(q.ctx)
 	if owner == "" {
 		return denied("Anonymous users cannot create buckets")
 	}

@@ -74,6 +74,9 @@ func (q *request) checkBody() error {
 	if len(names) == 1 {
 		q.checksum.start(names[0], q.header, q.trailer)
 	}
+	if q.length == 0 { // nobody will read it
+		return q.checksum.verify()
+	}
 	q.body = &checkedBody{ReadCloser: q.body, sum: q.checksum, left: q.length}
 	return nil
 }
@@ -112,12 +115,12 @@ func (q *request) announced() []string {
 }
 
 // start begins to sum up.
-func (c *checksum) start(name string, header, trailer http.Header) {
+func (c *checksum) start(name string, header http.Header, trailer func() http.Header) {
 	c.name, c.hash = name, algorithms[strings.TrimPrefix(name, store.ChecksumHeader)]()
 	value := header.Get(name)
 	c.want = func() string { return value }
 	if value == "" {
-		c.want = func() string { return trailer.Get(name) }
+		c.want = func() string { return trailer().Get(name) }
 	}
 }
 

@@ -72,7 +72,7 @@ func (s *Server) deleteOne(q *request, key, version string, conditions http.Head
 	if key == "" {
 		return &failure{Status: http.StatusBadRequest, Code: "InvalidArgument", Message: "An object has no key"}
 	}
-	if err := s.Gate.Authorize(q.ctx, s.access(q, "s3:DeleteObject", q.home, a, q.keys())); err != nil {
+	if err := s.config.Gate.Authorize(q.ctx, s.access(q, "s3:DeleteObject", q.home, a, q.keys())); err != nil {
 		return err
 	}
 	return s.ask(q.ctx, http.MethodDelete, a, conditions)

@@ -208,6 +208,11 @@ func TestMultipart(t *testing.T) {
 	if err != nil || *list.Contents[0].ETag != *out.ETag {
 		t.Errorf("listed with another entity tag: %v, %v", list, err)
 	}
+	attributes, err := c.GetObjectAttributes(t.Context(), &sdk.GetObjectAttributesInput{Bucket: aws.String("logs"), Key: aws.String("big"),
+		ObjectAttributes: []types.ObjectAttributes{types.ObjectAttributesEtag, types.ObjectAttributesObjectParts}})
+	if err != nil || `"`+*attributes.ETag+`"` != *out.ETag || *attributes.ObjectParts.TotalPartsCount != 2 {
+		t.Errorf("attributes with another entity tag: %v, %v", attributes, err)
+	}
 	part, err := c.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("big"), PartNumber: aws.Int32(2), IfMatch: out.ETag})
 	if err != nil || read(t, part.Body) != "the end" || *part.PartsCount != int32(len(parts)) {
 		t.Errorf("part 2: %v, %v", part, err)
@@ -364,6 +369,9 @@ func TestChecksums(t *testing.T) {
 	s.wantCode("a wrong checksum", put("AAAAAA=="), "BadDigest")
 	_, err := c.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("a")})
 	s.wantCode("what did not add up", err, "NoSuchKey")
+	if w := s.ask("PUT", "/logs/a", "X-Amz-Checksum-Crc32", "NhCmhg=="); w.Code != 400 {
+		t.Errorf("a wrong checksum of nothing: got %d", w.Code)
+	}
 	s.wantCode("a right checksum", put("NhCmhg=="), "")
 	out, err := c.HeadObject(t.Context(), &sdk.HeadObjectInput{Bucket: aws.String("logs"), Key: aws.String("a"), ChecksumMode: types.ChecksumModeEnabled})
 	if err != nil || aws.ToString(out.ChecksumCRC32) != "NhCmhg==" {

@@ -37,47 +37,45 @@ var (
 
 // operations are those that the service knows. Actions are from the service authorization reference; a request that is none of these is
 // refused.
-func operations() []operation {
-	return []operation{
-		{name: "ListBuckets", method: http.MethodGet, level: account, params: []string{"prefix", "max-buckets", "continuation-token", "bucket-region"},
-			action: "s3:ListAllMyBuckets", do: (*Server).listBuckets},
+var operations = []operation{
+	{name: "ListBuckets", method: http.MethodGet, level: account, params: []string{"prefix", "max-buckets", "continuation-token", "bucket-region"},
+		action: "s3:ListAllMyBuckets", do: (*Server).listBuckets},
 
-		{name: "CreateBucket", method: http.MethodPut, level: onBucket, action: "s3:CreateBucket", do: (*Server).createBucket},
-		{name: "DeleteBucket", method: http.MethodDelete, level: onBucket, action: "s3:DeleteBucket", do: (*Server).deleteBucket},
-		{name: "HeadBucket", method: http.MethodHead, level: onBucket, action: "s3:ListBucket", do: (*Server).headBucket},
-		{name: "ListObjects", method: http.MethodGet, level: onBucket, params: listParams, action: "s3:ListBucket", do: (*Server).listObjects},
-		{name: "GetBucketLocation", method: http.MethodGet, level: onBucket, sub: "location", action: "s3:GetBucketLocation", do: (*Server).getBucketLocation},
-		{name: "GetBucketPolicy", method: http.MethodGet, level: onBucket, sub: "policy", action: "s3:GetBucketPolicy", do: (*Server).getBucketPolicy},
-		{name: "PutBucketPolicy", method: http.MethodPut, level: onBucket, sub: "policy", action: "s3:PutBucketPolicy", do: (*Server).putBucketPolicy},
-		{name: "DeleteBucketPolicy", method: http.MethodDelete, level: onBucket, sub: "policy", action: "s3:DeleteBucketPolicy", do: (*Server).deleteBucketPolicy},
-		{name: "GetBucketVersioning", method: http.MethodGet, level: onBucket, sub: "versioning", action: "s3:GetBucketVersioning"},
-		{name: "ListMultipartUploads", method: http.MethodGet, level: onBucket, sub: "uploads",
-			params: []string{"prefix", "key-marker", "upload-id-marker", "max-uploads"}, action: "s3:ListBucketMultipartUploads",
-			do: (*Server).listUploads},
-		{name: "DeleteObjects", method: http.MethodPost, level: onBucket, sub: "delete", do: (*Server).deleteObjects}, // each object by itself
+	{name: "CreateBucket", method: http.MethodPut, level: onBucket, action: "s3:CreateBucket", do: (*Server).createBucket},
+	{name: "DeleteBucket", method: http.MethodDelete, level: onBucket, action: "s3:DeleteBucket", do: (*Server).deleteBucket},
+	{name: "HeadBucket", method: http.MethodHead, level: onBucket, action: "s3:ListBucket", do: (*Server).headBucket},
+	{name: "ListObjects", method: http.MethodGet, level: onBucket, params: listParams, action: "s3:ListBucket", do: (*Server).listObjects},
+	{name: "GetBucketLocation", method: http.MethodGet, level: onBucket, sub: "location", action: "s3:GetBucketLocation", do: (*Server).getBucketLocation},
+	{name: "GetBucketPolicy", method: http.MethodGet, level: onBucket, sub: "policy", action: "s3:GetBucketPolicy", do: (*Server).getBucketPolicy},
+	{name: "PutBucketPolicy", method: http.MethodPut, level: onBucket, sub: "policy", action: "s3:PutBucketPolicy", do: (*Server).putBucketPolicy},
+	{name: "DeleteBucketPolicy", method: http.MethodDelete, level: onBucket, sub: "policy", action: "s3:DeleteBucketPolicy", do: (*Server).deleteBucketPolicy},
+	{name: "GetBucketVersioning", method: http.MethodGet, level: onBucket, sub: "versioning", action: "s3:GetBucketVersioning"},
+	{name: "ListMultipartUploads", method: http.MethodGet, level: onBucket, sub: "uploads",
+		params: []string{"prefix", "key-marker", "upload-id-marker", "max-uploads"}, action: "s3:ListBucketMultipartUploads",
+		do: (*Server).listUploads},
+	{name: "DeleteObjects", method: http.MethodPost, level: onBucket, sub: "delete", do: (*Server).deleteObjects}, // each object by itself
 
-		{name: "GetObject", method: http.MethodGet, level: onObject, params: getParams, action: "s3:GetObject"},
-		{name: "HeadObject", method: http.MethodHead, level: onObject, params: getParams, action: "s3:GetObject"},
-		{name: "GetObjectAttributes", method: http.MethodGet, level: onObject, sub: "attributes", action: "s3:GetObject"},
-		{name: "PutObject", method: http.MethodPut, level: onObject, action: "s3:PutObject"},
-		{name: "CopyObject", method: http.MethodPut, level: onObject, copies: true, action: "s3:PutObject"},
-		{name: "DeleteObject", method: http.MethodDelete, level: onObject, action: "s3:DeleteObject"},
-		{name: "GetObjectTagging", method: http.MethodGet, level: onObject, sub: "tagging", action: "s3:GetObjectTagging"},
-		{name: "PutObjectTagging", method: http.MethodPut, level: onObject, sub: "tagging", action: "s3:PutObjectTagging"},
-		{name: "DeleteObjectTagging", method: http.MethodDelete, level: onObject, sub: "tagging", action: "s3:DeleteObjectTagging"},
-		{name: "CreateMultipartUpload", method: http.MethodPost, level: onObject, sub: "uploads", action: "s3:PutObject"},
-		{name: "UploadPart", method: http.MethodPut, level: onObject, sub: "uploadId", params: []string{"partNumber"}, action: "s3:PutObject"},
-		{name: "UploadPartCopy", method: http.MethodPut, level: onObject, copies: true, sub: "uploadId", params: []string{"partNumber"}, action: "s3:PutObject"},
-		{name: "CompleteMultipartUpload", method: http.MethodPost, level: onObject, sub: "uploadId", action: "s3:PutObject"},
-		{name: "AbortMultipartUpload", method: http.MethodDelete, level: onObject, sub: "uploadId", action: "s3:AbortMultipartUpload"},
-		{name: "ListParts", method: http.MethodGet, level: onObject, sub: "uploadId", params: []string{"max-parts", "part-number-marker"},
-			action: "s3:ListMultipartUploadParts"},
-	}
+	{name: "GetObject", method: http.MethodGet, level: onObject, params: getParams, action: "s3:GetObject"},
+	{name: "HeadObject", method: http.MethodHead, level: onObject, params: getParams, action: "s3:GetObject"},
+	{name: "GetObjectAttributes", method: http.MethodGet, level: onObject, sub: "attributes", action: "s3:GetObject", do: (*Server).getObjectAttributes},
+	{name: "PutObject", method: http.MethodPut, level: onObject, action: "s3:PutObject"},
+	{name: "CopyObject", method: http.MethodPut, level: onObject, copies: true, action: "s3:PutObject"},
+	{name: "DeleteObject", method: http.MethodDelete, level: onObject, action: "s3:DeleteObject"},
+	{name: "GetObjectTagging", method: http.MethodGet, level: onObject, sub: "tagging", action: "s3:GetObjectTagging"},
+	{name: "PutObjectTagging", method: http.MethodPut, level: onObject, sub: "tagging", action: "s3:PutObjectTagging"},
+	{name: "DeleteObjectTagging", method: http.MethodDelete, level: onObject, sub: "tagging", action: "s3:DeleteObjectTagging"},
+	{name: "CreateMultipartUpload", method: http.MethodPost, level: onObject, sub: "uploads", action: "s3:PutObject"},
+	{name: "UploadPart", method: http.MethodPut, level: onObject, sub: "uploadId", params: []string{"partNumber"}, action: "s3:PutObject"},
+	{name: "UploadPartCopy", method: http.MethodPut, level: onObject, copies: true, sub: "uploadId", params: []string{"partNumber"}, action: "s3:PutObject"},
+	{name: "CompleteMultipartUpload", method: http.MethodPost, level: onObject, sub: "uploadId", action: "s3:PutObject"},
+	{name: "AbortMultipartUpload", method: http.MethodDelete, level: onObject, sub: "uploadId", action: "s3:AbortMultipartUpload"},
+	{name: "ListParts", method: http.MethodGet, level: onObject, sub: "uploadId", params: []string{"max-parts", "part-number-marker"},
+		action: "s3:ListMultipartUploadParts"},
 }
 
 // findOperation is the one operation that a request can mean.
 func findOperation(method string, l level, copies bool, params []string) (operation, bool) {
-	for _, op := range operations() {
+	for _, op := range operations {
 		if op.method == method && op.level == l && op.copies == copies && op.takes(params) {
 			return op, true
 		}

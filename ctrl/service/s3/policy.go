@@ -26,7 +26,7 @@ func (s *Server) putBucketPolicy(w *reply, q *request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.CheckPolicy(string(text)); err != nil {
+	if err := s.config.CheckPolicy(string(text)); err != nil {
 		return &failure{Status: http.StatusBadRequest, Code: "MalformedPolicy", Message: err.Error()}
 	}
 	return s.setPolicy(w, q, string(text))
@@ -49,7 +49,7 @@ func (s *Server) setPolicy(w *reply, q *request, text string) error {
 
 // ownersOnly: whatever a policy allows, a bucket's policy is for its own account (S3 API, PutBucketPolicy).
 func (s *Server) ownersOnly(q *request) error {
-	if s.Account(q.ctx) == q.home.Account {
+	if s.config.Account(q.ctx) == q.home.Account {
 		return nil
 	}
 	return &failure{Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed", Message: "The specified method is not allowed against this resource."}

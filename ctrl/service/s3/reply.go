@@ -177,5 +177,5 @@ func (r *reply) refuse(method string, err error) {
 		r.WriteHeader(f.Status)
 		return
 	}
-	r.xml(f.Status, &f) // if the client is gone, there is nobody left to tell
+	_ = r.xml(f.Status, &f) // if the client is gone, there is nobody left to tell
 }

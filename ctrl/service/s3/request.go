@@ -27,8 +27,8 @@ type request struct {
 	query    url.Values
 	header   http.Header
 	body     io.ReadCloser
-	length   int64 // of the body; -1: not known
-	trailer  http.Header
+	length   int64              // of the body; -1: not known
+	trailer  func() http.Header // complete when the body has been read
 	ctx      context.Context
 	note     *store.Note
 	checksum *checksum
@@ -48,7 +48,7 @@ const longestKey = 1024 // bytes (S3 user guide, object keys)
 func (s *Server) read(r *http.Request) (*request, error) {
 	caller := service.From(r.Context())
 	q := &request{method: r.Method, caller: caller, region: caller.Region, address: addressOf(r.Host, r.URL), header: r.Header.Clone(),
-		body: r.Body, length: r.ContentLength, trailer: r.Trailer, note: &store.Note{}, checksum: &checksum{}}
+		body: r.Body, length: r.ContentLength, trailer: func() http.Header { return r.Trailer }, note: &store.Note{}, checksum: &checksum{}}
 	q.ctx = store.WithNote(r.Context(), q.note)
 	if q.region == "" {
 		q.region = vpc.DefaultRegion
@@ -97,6 +97,10 @@ func (q *request) understand() (err error) {
 		l = onBucket
 	}
 	from := q.header.Get("X-Amz-Copy-Source")
+	if q.query.Has("AWSAccessKeyId") && q.query.Has("Signature") {
+		return &failure{Status: http.StatusBadRequest, Code: "InvalidRequest",
+			Message: "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."}
+	}
 	var ok bool
 	q.op, ok = findOperation(q.method, l, from != "", slices.Collect(maps.Keys(q.query)))
 	if !ok {

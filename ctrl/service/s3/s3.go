@@ -39,7 +39,7 @@ type Config struct {
 
 // Server is the S3 of all regions: the service.Caller of a request's context says in which it arrived.
 type Server struct {
-	Config
+	config    Config
 	store     *store.Store
 	engine    http.Handler // does what is authorised: the protocol library, or a backend
 	elsewhere bool         // the engine is a backend
@@ -52,11 +52,13 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, store: st}
+	s := &Server{config: c, store: st}
 	if c.Backend != "" {
 		s.elsewhere = true
-		s.engine, err = newBackend(c.Backend, c.Wall)
-		return s, err
+		if s.engine, err = newBackend(c.Backend, c.Wall); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	// Signatures, and how old they are, were judged in front of us.
 	s.engine = gofakes3.New(st, gofakes3.WithTimeSource(clock(c.Now)), gofakes3.WithTimeSkewLimit(0), gofakes3.WithoutVersioning()).Server()
@@ -73,18 +75,18 @@ func (c clock) Since(t time.Time) time.Duration { return c().Sub(t) }
 // objects; on a backend they are only forgotten. Buckets that clients made stay, and so does a policy that a client put, until the
 // scenario's own text of it changes. Server goes on serving meanwhile.
 func (s *Server) Update(buckets []*vpc.Bucket) error {
-	made, err := s.store.Declare(buckets)
-	if !s.elsewhere {
-		return err
-	}
-	errs := []error{err}
-	for _, name := range made {
-		errs = append(errs, s.makeElsewhere(context.Background(), name))
+	errs := []error{s.store.Declare(buckets)}
+	if s.elsewhere {
+		for _, b := range buckets {
+			errs = append(errs, s.makeElsewhere(context.Background(), b.Name))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// ServeHTTP answers one request. Its body is plain: who verified the signature has taken chunks and their signatures off.
+// ServeHTTP answers one request. Its body is plain: who verified the signature has taken chunks and their signatures off, set ContentLength
+// to what is left, and puts the trailers into r.Trailer by the body's end. w should be net/http's own or pass on ReadFrom: large objects
+// are sent by it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply := s.newReply(w)
 	q, err := s.read(r)

@@ -116,18 +116,14 @@ func (s *Store) removeLocked(name string) error {
 }
 
 // Declare makes the buckets of a scenario exist, and removes those that an earlier one declared and this one does not, with their
-// objects. Buckets that clients made stay. A policy that a client changed stays until the scenario's text of it changes. It returns the
-// buckets that are new.
-func (s *Store) Declare(want []*vpc.Bucket) (made []string, err error) {
+// objects. Buckets that clients made stay. A policy that a client changed stays until the scenario's text of it changes.
+func (s *Store) Declare(want []*vpc.Bucket) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	declared := map[string]bool{}
 	var errs []error
 	for _, w := range want {
 		declared[w.Name] = true
-		if s.buckets[w.Name] == nil {
-			made = append(made, w.Name)
-		}
 		errs = append(errs, s.declareLocked(w))
 	}
 	for name, b := range s.buckets {
@@ -135,7 +131,7 @@ func (s *Store) Declare(want []*vpc.Bucket) (made []string, err error) {
 			errs = append(errs, s.removeLocked(name))
 		}
 	}
-	return made, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func (s *Store) declareLocked(w *vpc.Bucket) error {

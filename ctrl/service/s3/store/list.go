@@ -55,8 +55,7 @@ func (b *bucket) first(prefix, marker string) int {
 	return max(i, after)
 }
 
-// past is the place of the first key behind all that have a prefix. (slices.BinarySearchFunc wants the target's place from the keys'
-// order alone: all with the prefix count as less.)
+// past is the place of the first key behind all that have a prefix.
 func (b *bucket) past(prefix string) int {
 	i, _ := slices.BinarySearchFunc(b.keys, prefix, func(key, prefix string) int {
 		if strings.HasPrefix(key, prefix) || key < prefix {

@@ -189,7 +189,7 @@ func (s *Store) DeleteObject(_ context.Context, bucket, key string) (gofakes3.Ob
 
 // CopyObject makes an object of another one's data.
 func (s *Store) CopyObject(ctx context.Context, fromBucket, fromKey, bucket, key string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
-	o, f, err := s.copyOf(ctx, fromBucket, fromKey, bucket)
+	o, f, err := s.copyOf(fromBucket, fromKey, bucket)
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, err
 	}
@@ -204,7 +204,7 @@ func (s *Store) CopyObject(ctx context.Context, fromBucket, fromKey, bucket, key
 	return gofakes3.CopyObjectResult{ETag: quoted(f.md5), LastModified: gofakes3.NewContentTime(s.now())}, nil
 }
 
-func (s *Store) copyOf(ctx context.Context, fromBucket, fromKey, bucket string) (object, *spooled, error) {
+func (s *Store) copyOf(fromBucket, fromKey, bucket string) (object, *spooled, error) {
 	o, from, err := s.open(fromBucket, fromKey)
 	if err != nil {
 		return object{}, nil, err
@@ -216,7 +216,7 @@ func (s *Store) copyOf(ctx context.Context, fromBucket, fromKey, bucket string) 
 
 // SetObjectTagging gives an object other tags, in the query encoding of the x-amz-tagging header; empty: none.
 func (s *Store) SetObjectTagging(ctx context.Context, bucket, key, tagging string) error {
-	o, f, err := s.copyOf(ctx, bucket, key, bucket)
+	o, f, err := s.copyOf(bucket, key, bucket)
 	if err != nil {
 		return err
 	}
