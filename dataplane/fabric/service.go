@@ -138,6 +138,7 @@ func (w *walk) askPublic(p *Portal) {
 		w.drop(hop, flow.ServiceUnavailable)
 		return
 	}
+	w.clampMSS(w.payload(InternetGatewayMTU))
 	w.enterServices(p, hop)
 }
 
@@ -212,17 +213,16 @@ func (w *walk) fitsEndpoint(hop Hop) bool {
 		w.drop(hop, flow.MTUExceeded)
 		return false
 	}
-	if w.packet.Tuple.Protocol == flow.TCP {
-		w.path.MSS = uint16(EndpointMTU - 20 - ipHeader(w.packet.Tuple.Family))
-	}
+	w.clampMSS(w.payload(EndpointMTU))
 	return true
 }
 
-func ipHeader(family uint8) int {
-	if family == 6 {
-		return 40
+// payload is how many bytes of TCP fit into an IP packet of mtu bytes without options.
+func (w *walk) payload(mtu int) int {
+	if w.packet.Tuple.Family == 6 {
+		return mtu - 40 - 20
 	}
-	return 20
+	return mtu - 20 - 20
 }
 
 // leaveServices is a packet that a service sends: it gets the addresses that its caller knows, and goes the way by which it was called.
@@ -248,6 +248,7 @@ func (w *walk) leaveServices(s *Services) {
 	case Direct:
 		w.answerDirect(p, caller.Addr)
 	case PublicPortal:
+		w.clampMSS(w.payload(InternetGatewayMTU)) // as hosts on the internet have it
 		w.internet(false)
 	case GatewayPortal:
 		w.answerByGateway(p, caller.Addr)

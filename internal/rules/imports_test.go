@@ -55,8 +55,8 @@ var layers = []layer{
 	{"ctrl/flowlog/catalog", []string{"ctrl/flowlog"}, "whoever reads flow logs has files alone, and often no lab that runs any more"},
 	{"ctrl/check", []string{"ctrl/flowlog", "ctrl/scenario", "ctrl/vpc", "dataplane/flow"},
 		"checks see a lab only through the interface that they declare; what flow logs delivered are rows to them"},
-	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/flowlog", "ctrl/hostnet", "ctrl/scenario", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
-		"it is the one place that joins the model, the host, the engine and the fast path"},
+	{"ctrl/lab", []string{"ctrl/check", "ctrl/compile", "ctrl/flowlog", "ctrl/hostnet", "ctrl/scenario", "ctrl/service", "ctrl/vpc", "dataplane", "ebpf/fastpath"},
+		"it is the one place that joins the model, the host, the engine, the fast path and the services"},
 
 	{"ctrl/service/dns", []string{"ctrl/service", "ctrl/vpc"},
 		"names follow from the model and from who asks; sockets are handed in, and packets are not in reach"},
@@ -176,7 +176,8 @@ var outsiders = []outsider{
 	{"github.com/apache/arrow-go", nil, []string{"ctrl/flowlog/logfile"}, "the tests' independent reader of Parquet; it is large"},
 	{"github.com/elastic/go-grok", nil, []string{"ctrl/flowlog"}, "the tests' independent reader of records"},
 	{"github.com/beevik/ntp", nil, []string{"ctrl/service/ntp"}, "the tests' independent client of the time service"},
-	{"golang.org/x/net", []string{"ctrl/service/dns", "ctrl/service/ntp"}, nil, "datagrams go out from the address that was asked"},
+	{"golang.org/x/net", []string{"ctrl/service/dns", "ctrl/service/ntp", "ctrl/service/suite"}, nil,
+		"datagrams go out from the address that was asked, and metadata with the hop limit that an instance chose"},
 	{"github.com/aws", []string{"ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds"},
 		"AWS's APIs are spoken at the edge, and requests are signed there; the rest has its own types"},
 	{"github.com/rclone/gofakes3", []string{"ctrl/service/s3"}, nil, "S3's protocol is spoken in one place, behind the policies"},
@@ -202,8 +203,8 @@ var outsiders = []outsider{
 		"x/sys/unix is what we use; syscall only where the standard library speaks it (os/exec, os/signal, RawConn)"},
 	{"unsafe", []string{"ebpf/fastpath", "cmd/vpcbench/internal/load"}, []string{""},
 		"memory shared with the kernel, and nothing else"},
-	{"log", []string{"dataplane/flow/internal", "ctrl/check", "ctrl/service/s3"}, nil,
-		"an error is returned or told to the user once, a dropped packet is a counter; checks and S3 only silence the log of net/http"},
+	{"log", []string{"dataplane/flow/internal", "ctrl/check", "ctrl/service/s3", "ctrl/service/suite"}, nil,
+		"an error is returned or told to the user once, a dropped packet is a counter; checks and services only silence the log of net/http"},
 }
 
 // covers says that a row speaks of an import. Of the standard library a row names one package, not what lies below it: net is not

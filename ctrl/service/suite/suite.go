@@ -1,5 +1,5 @@
 // Package suite runs all of a lab's services: it opens their sockets in one namespace, hands each connection to who was asked, and tells
-// them of changes. What a service answers is the service's own.
+// them of changes. What a service answers is the service's own; how packets come here, and who may send them, is not known here.
 package suite
 
 import (

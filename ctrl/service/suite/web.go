@@ -13,6 +13,7 @@ import (
 
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/service/front"
+	"github.com/vpclab/vpclab/ctrl/service/iam"
 	"github.com/vpclab/vpclab/ctrl/service/whoami"
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
@@ -70,11 +71,16 @@ func (s *Suite) handlers() map[string]http.Handler {
 		"s3":       s.gate.Authenticate("s3", s.s3, s.s3.Refuse),
 		"dynamodb": s.gate.Authenticate("dynamodb", s.dynamodb, s.dynamodb.Refuse),
 	}
+	others := &whoami.Handler{Gate: s.gate, Principal: principal}
 	for _, known := range vpc.ServiceCatalog() {
 		if all[known.Code] == nil {
-			w := whoami.New(known.Code, s.gate)
-			all[known.Code] = s.gate.Authenticate(known.Code, w, w.Refuse)
+			all[known.Code] = s.gate.Authenticate(known.Code, others, others.Refuse)
 		}
 	}
 	return all
+}
+
+func principal(request context.Context) whoami.Principal {
+	id := iam.From(request)
+	return whoami.Principal{ARN: id.Principal.ARN, Account: id.Principal.Account, UserID: id.Principal.UserID}
 }

@@ -108,6 +108,12 @@ func (c call) refuse(w http.ResponseWriter, err error) {
 	c.fail(w, status, d)
 }
 
+// Refuse answers a request whose signature did not stand, before it came here.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, d *service.Denied) {
+	c, _ := callOf(r) // what is not understood is refused in JSON
+	c.refuse(w, d)
+}
+
 func (c call) fail(w http.ResponseWriter, status int, d *service.Denied) {
 	if c.protocol == query {
 		c.xml(w, status, errorResponse{Type: "Sender", Code: d.Code, Message: d.Message, RequestID: c.id})
