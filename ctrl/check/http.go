@@ -40,10 +40,14 @@ type report struct {
 	LocalPort  uint16     `json:"local_port"`
 }
 
-// reportedSource is invalid if the page is not a built-in listener's.
+// reportedSource is whom the page's listener saw; invalid if it is neither a built-in one nor a service that says who asks, and by which
+// way (package whoami).
 func reportedSource(body []byte) netip.Addr {
-	var r report
-	if json.Unmarshal(body, &r) != nil || !r.Local.IsValid() {
+	var r struct {
+		report
+		Via string `json:"via"`
+	}
+	if json.Unmarshal(body, &r) != nil || !r.Local.IsValid() && r.Via == "" {
 		return netip.Addr{}
 	}
 	return r.Source
