@@ -16,13 +16,14 @@ const (
 
 // Resolver answers for all VPCs of one model. It does not change, and may be used by many at once.
 type Resolver struct {
-	views map[string]view // by the VPC's name; none where the resolver is off
+	views  map[string]view // by the VPC's name; none where the resolver is off
+	public view            // what those see who are in no VPC
 }
 
 // New builds the resolver of a model that is complete.
 func New(m *vpc.Model) *Resolver {
-	r := &Resolver{views: map[string]view{}}
 	public := internet(m)
+	r := &Resolver{views: map[string]view{}, public: view{".": public}}
 	regional := shared(m, public)
 	for _, v := range m.VPCs {
 		if v.DNSSupport {
@@ -32,13 +33,11 @@ func New(m *vpc.Model) *Resolver {
 	return r
 }
 
-// Answer is the whole answer to a query from the caller's VPC, or nil if it gets none: its resolver is off, or this is no query.
+// Answer is the whole answer to a query of the caller's, or nil if it gets none: the resolver of its VPC is off, or this is no query. Who
+// comes over the internet has no VPC and sees what everybody does.
 func (r *Resolver) Answer(c service.Caller, q *dns.Msg) *dns.Msg {
-	if c.VPC == nil || q.Response {
-		return nil
-	}
-	w, on := r.views[c.VPC.Name]
-	if !on {
+	w, on := r.view(c)
+	if !on || q.Response {
 		return nil
 	}
 	m := reply(q, judge(q))
@@ -50,6 +49,14 @@ func (r *Resolver) Answer(c service.Caller, q *dns.Msg) *dns.Msg {
 		m.Ns = []dns.RR{soa}
 	}
 	return m
+}
+
+func (r *Resolver) view(c service.Caller) (view, bool) {
+	if c.VPC == nil {
+		return r.public, c.Via == service.Public
+	}
+	w, on := r.views[c.VPC.Name]
+	return w, on
 }
 
 // reply is an answer without records. It speaks EDNS if the query does (RFC 6891).
