@@ -17,7 +17,7 @@ const (
 // Resolver answers for all VPCs of one model. It does not change, and may be used by many at once.
 type Resolver struct {
 	views  map[string]view // by the VPC's name; none where the resolver is off
-	public view            // what those see who are in no VPC
+	public view            // what the internet sees
 }
 
 // New builds the resolver of a model that is complete.
@@ -33,11 +33,11 @@ func New(m *vpc.Model) *Resolver {
 	return r
 }
 
-// Answer is the whole answer to a query of the caller's, or nil if it gets none: the resolver of its VPC is off, or this is no query. Who
-// comes over the internet has no VPC and sees what everybody does.
+// Answer is the whole answer to a query from the caller's VPC, or from the internet, or nil if it gets none: its resolver is off, or this
+// is no query.
 func (r *Resolver) Answer(c service.Caller, q *dns.Msg) *dns.Msg {
-	w, on := r.view(c)
-	if !on || q.Response {
+	w := r.view(c)
+	if w == nil || q.Response {
 		return nil
 	}
 	m := reply(q, judge(q))
@@ -51,12 +51,15 @@ func (r *Resolver) Answer(c service.Caller, q *dns.Msg) *dns.Msg {
 	return m
 }
 
-func (r *Resolver) view(c service.Caller) (view, bool) {
-	if c.VPC == nil {
-		return r.public, c.Via == service.Public
+// view is what the caller sees, or nil if it sees nothing.
+func (r *Resolver) view(c service.Caller) view {
+	switch {
+	case c.VPC != nil:
+		return r.views[c.VPC.Name]
+	case c.Via == service.Public:
+		return r.public
 	}
-	w, on := r.views[c.VPC.Name]
-	return w, on
+	return nil
 }
 
 // reply is an answer without records. It speaks EDNS if the query does (RFC 6891).

@@ -150,6 +150,18 @@ func TestInternet(t *testing.T) {
 		{"app", "7.113.0.203.in-addr.arpa PTR", "NXDOMAIN of ."},
 		{"app", "www.example.com ANY", `"RFC8482" ""`},
 		{"app", "mail.example.com ANY", "NXDOMAIN of ."},
+		{"", "www.example.com A", "203.0.113.5 203.0.113.6"},
+		{"", "s3.us-east-1.amazonaws.com A", "52.216.0.1"},
+		{"", "mail.example.com A", "NXDOMAIN of ."},
+	})
+}
+
+// TestInternetSeesNoPrivateNames: what a VPC knows of itself is not for the internet.
+func TestInternetSeesNoPrivateNames(t *testing.T) {
+	m := zoned(lab(network("app", "10.0.0.0/16")), "corp.internal", "app", "db.corp.internal A 10.0.0.9")
+	check(t, m, []row{
+		{"app", "db.corp.internal A", "10.0.0.9"},
+		{"", "db.corp.internal A", "NXDOMAIN of ."},
 	})
 }
 
@@ -237,7 +249,7 @@ func TestSilence(t *testing.T) {
 		want bool
 	}{
 		"a VPC":            {from(m, "app"), query("example.com A"), true},
-		"the internet":     {service.Caller{Service: Name, Via: service.Public}, query("example.com A"), true},
+		"the internet":     {from(m, ""), query("example.com A"), true},
 		"nobody":           {service.Caller{Service: Name}, query("example.com A"), false},
 		"an answer":        {from(m, "app"), answer, false},
 		"a VPC that's new": {service.Caller{Service: Name, VPC: network("new", "10.7.0.0/16")}, query("example.com A"), false},
