@@ -49,10 +49,7 @@ func (p *probe) baseEndpoint(by vpc.EndpointRef) (*string, error) {
 	if by == (vpc.EndpointRef{}) {
 		return nil, nil
 	}
-	if p.services == nil {
-		return nil, fmt.Errorf("endpoint %s/%s: the lab has no services", by.VPC, by.Name)
-	}
-	host, ok := p.services.EndpointHost(by)
+	host, ok := p.lab.EndpointHost(by)
 	if !ok {
 		return nil, fmt.Errorf("endpoint %s/%s: it has no DNS name", by.VPC, by.Name)
 	}

@@ -23,10 +23,7 @@ func (p *probe) credentials() (Credentials, error) {
 		}
 		return c, nil
 	}
-	if p.services == nil {
-		return Credentials{}, fmt.Errorf("credentials of %s: the lab has no services", p.node)
-	}
-	c, ok := p.services.Credentials(p.node)
+	c, ok := p.lab.Credentials(p.node)
 	if !ok {
 		return c, fmt.Errorf("credentials of %s: it has none", p.node)
 	}

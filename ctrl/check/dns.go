@@ -38,10 +38,7 @@ func query(p *probe, c *scenario.Check) seen {
 // ask puts one question to the guest's resolver, by UDP, and again by TCP if the answer was too long for UDP. Only NOERROR is no error:
 // NXDOMAIN is the outcome `nxdomain`, REFUSED is `refused`, any other code is `failed`.
 func (p *probe) ask(name string, kind uint16) (*dns.Msg, error) {
-	if p.services == nil {
-		return nil, fmt.Errorf("resolve %s: the lab has no services", name)
-	}
-	server, ok := p.services.Resolver(p.node)
+	server, ok := p.lab.Resolver(p.node)
 	if !ok {
 		return nil, fmt.Errorf("resolve %s: %s has no resolver", name, p.node)
 	}

@@ -163,8 +163,6 @@ func TestNamesAsHost(t *testing.T) {
 func TestWithoutAResolverNothingIsLookedUp(t *testing.T) {
 	lab := &twin{}
 	want(t, run(t, start(t, lab), scenario.Check{Do: asking("a.corp", "A")}), false, "", "resolve a.corp: app/web has no resolver")
-	r := NewRunner(lab)
-	want(t, run(t, r, scenario.Check{Do: asking("a.corp", "A")}), false, "", "resolve a.corp: the lab has no services")
 }
 
 // Who refuses is then the resolver, not a program that does not listen yet.

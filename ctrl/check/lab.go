@@ -12,6 +12,7 @@ import (
 
 // Lab is what checks need of a running lab.
 type Lab interface {
+	Services
 	// Do runs f on a locked OS thread inside the namespace of an instance or internet host. Sockets that f opens stay in that
 	// namespace and may be used anywhere afterwards; a process that f starts lives in it. An f may take as long as a program
 	// lives, so calls of Do must not wait for each other.
@@ -41,7 +42,7 @@ type Home struct {
 	Enter func() error
 }
 
-// Services are what checks need of the services in a running lab.
+// Services are what checks need of what answers names and requests in a running lab.
 type Services interface {
 	// Resolver is where a node's DNS queries go: its VPC's resolver, or a public one for an internet host. false: it has none.
 	Resolver(node scenario.Node) (netip.AddrPort, bool)

@@ -12,12 +12,11 @@ import (
 
 // probe is one check under way: who does it, its connections, and its time.
 type probe struct {
-	ctx      context.Context
-	lab      Lab
-	services Services // nil if the lab has none
-	now      func() time.Time
-	node     scenario.Node
-	target   netip.Addr // whom the check is for; invalid until its name is resolved
+	ctx    context.Context
+	lab    Lab
+	now    func() time.Time
+	node   scenario.Node
+	target netip.Addr // whom the check is for; invalid until its name is resolved
 	trail
 	limit time.Duration
 	watch watch
@@ -28,7 +27,7 @@ type probe struct {
 func newProbe(ctx context.Context, r *Runner, c *scenario.Check) *probe {
 	limit := limitOf(c)
 	return &probe{
-		ctx: ctx, lab: r.lab, services: r.Services, now: r.now, node: c.From, target: c.Do.Addr,
+		ctx: ctx, lab: r.lab, now: r.now, node: c.From, target: c.Do.Addr,
 		trail: trail{mark: r.lab.Mark()}, limit: limit, watch: watch{deadline: r.now().Add(limit)},
 	}
 }

@@ -18,8 +18,6 @@ type Runner struct {
 	// Starting reports whether a program of the file's own runs at an address. It may not listen yet, so a check that is refused there
 	// although it expects ok is tried again, for as long as it may wait. nil: there are no programs.
 	Starting func(netip.Addr) bool
-	// Services are what checks need for DNS names, HTTPS and AWS's services. nil: such checks cannot be carried out.
-	Services Services
 
 	lab  Lab
 	now  func() time.Time
@@ -36,8 +34,7 @@ type held struct {
 
 // NewRunner returns a runner for the lab.
 func NewRunner(lab Lab) *Runner {
-	services, _ := lab.(Services)
-	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32()), Services: services}
+	return &Runner{lab: lab, now: time.Now, held: map[string]*held{}, echo: uint16(rand.Uint32())}
 }
 
 // Run carries out one check and judges it.
@@ -77,8 +74,8 @@ func (r *Runner) try(p *probe, c *scenario.Check) Result {
 		s.err = p.settle(assertsDrop(c))
 	}
 	result := judge(c, s, p.drops)
-	if result.Got == scenario.Denied && r.Services != nil {
-		result.Denials = r.Services.Denials(p.mark, p.node)
+	if result.Got == scenario.Denied {
+		result.Denials = r.lab.Denials(p.mark, p.node)
 	}
 	return result
 }

@@ -122,16 +122,9 @@ var (
 	droppedBySG = Drop{Reason: flow.SGRulesMismatch, At: "web/sg-in"}
 )
 
-// testLab is a lab with services.
-type testLab interface {
-	Lab
-	Services
-}
-
 // start returns a runner on lab that is closed with the test.
-func start(t *testing.T, lab testLab) *Runner {
+func start(t *testing.T, lab Lab) *Runner {
 	r := NewRunner(lab)
-	r.Services = lab
 	t.Cleanup(r.Close)
 	return r
 }

@@ -313,7 +313,7 @@ func (l *Lab) Advance(d time.Duration) error {
 		l.clock.Advance(d)
 		l.engine.Advance(monotonic(), d)
 	})
-	l.services.suite.Jumped()
+	l.services.suite.Expire()
 	return l.host.FlushPathMTU()
 }
 
@@ -384,6 +384,7 @@ func (l *Lab) runSweeps(ctx context.Context) {
 			return
 		case <-tick.C:
 			l.engine.Sweep(monotonic())
+			l.services.suite.Expire()
 			l.logs.collect()
 		case <-window.C:
 		}

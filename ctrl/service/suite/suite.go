@@ -257,8 +257,8 @@ func (s *Suite) balance(conn net.Conn) bool {
 	return ok
 }
 
-// Jumped is called after lab time has jumped: what is idle for too long ends before it returns.
-func (s *Suite) Jumped() { s.balancer.Expire() }
+// Expire ends what has been idle for too long in lab time before it returns. It is called now and then, and after lab time has jumped.
+func (s *Suite) Expire() { s.balancer.Expire() }
 
 // PEM is the certificate of the authority that vouches for the services.
 func (s *Suite) PEM() []byte { return s.authority.PEM() }
