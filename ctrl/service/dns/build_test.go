@@ -140,8 +140,11 @@ func zoned(m *vpc.Model, name, vpcs string, records ...string) *vpc.Model {
 	return m
 }
 
-// from is somebody in a VPC of the model.
+// from is somebody in a VPC of the model, or on the internet if it has no name.
 func from(m *vpc.Model, name string) service.Caller {
+	if name == "" {
+		return service.Caller{Service: Name, Via: service.Public, Addr: netip.MustParseAddr("203.0.113.77")}
+	}
 	return service.Caller{Service: Name, VPC: m.VPC(name), Addr: netip.MustParseAddr("10.0.0.77")}
 }
 

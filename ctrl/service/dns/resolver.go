@@ -16,13 +16,14 @@ const (
 
 // Resolver answers for all VPCs of one model. It does not change, and may be used by many at once.
 type Resolver struct {
-	views map[string]view // by the VPC's name; none where the resolver is off
+	views  map[string]view // by the VPC's name; none where the resolver is off
+	public view            // what the internet sees
 }
 
 // New builds the resolver of a model that is complete.
 func New(m *vpc.Model) *Resolver {
-	r := &Resolver{views: map[string]view{}}
 	public := internet(m)
+	r := &Resolver{views: map[string]view{}, public: view{".": public}}
 	regional := shared(m, public)
 	for _, v := range m.VPCs {
 		if v.DNSSupport {
@@ -32,13 +33,11 @@ func New(m *vpc.Model) *Resolver {
 	return r
 }
 
-// Answer is the whole answer to a query from the caller's VPC, or nil if it gets none: its resolver is off, or this is no query.
+// Answer is the whole answer to a query from the caller's VPC, or from the internet, or nil if it gets none: its resolver is off, or this
+// is no query.
 func (r *Resolver) Answer(c service.Caller, q *dns.Msg) *dns.Msg {
-	if c.VPC == nil || q.Response {
-		return nil
-	}
-	w, on := r.views[c.VPC.Name]
-	if !on {
+	w := r.view(c)
+	if w == nil || q.Response {
 		return nil
 	}
 	m := reply(q, judge(q))
@@ -50,6 +49,17 @@ func (r *Resolver) Answer(c service.Caller, q *dns.Msg) *dns.Msg {
 		m.Ns = []dns.RR{soa}
 	}
 	return m
+}
+
+// view is what the caller sees, or nil if it sees nothing.
+func (r *Resolver) view(c service.Caller) view {
+	switch {
+	case c.VPC != nil:
+		return r.views[c.VPC.Name]
+	case c.Via == service.Public:
+		return r.public
+	}
+	return nil
 }
 
 // reply is an answer without records. It speaks EDNS if the query does (RFC 6891).

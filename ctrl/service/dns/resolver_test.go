@@ -150,6 +150,18 @@ func TestInternet(t *testing.T) {
 		{"app", "7.113.0.203.in-addr.arpa PTR", "NXDOMAIN of ."},
 		{"app", "www.example.com ANY", `"RFC8482" ""`},
 		{"app", "mail.example.com ANY", "NXDOMAIN of ."},
+		{"", "www.example.com A", "203.0.113.5 203.0.113.6"},
+		{"", "s3.us-east-1.amazonaws.com A", "52.216.0.1"},
+		{"", "mail.example.com A", "NXDOMAIN of ."},
+	})
+}
+
+// TestInternetSeesNoPrivateNames: what a VPC knows of itself is not for the internet.
+func TestInternetSeesNoPrivateNames(t *testing.T) {
+	m := zoned(lab(network("app", "10.0.0.0/16")), "corp.internal", "app", "db.corp.internal A 10.0.0.9")
+	check(t, m, []row{
+		{"app", "db.corp.internal A", "10.0.0.9"},
+		{"", "db.corp.internal A", "NXDOMAIN of ."},
 	})
 }
 
@@ -237,12 +249,32 @@ func TestSilence(t *testing.T) {
 		want bool
 	}{
 		"a VPC":            {from(m, "app"), query("example.com A"), true},
-		"the internet":     {service.Caller{Service: Name, Via: service.Public}, query("example.com A"), false},
+		"the internet":     {from(m, ""), query("example.com A"), true},
+		"nobody":           {service.Caller{Service: Name}, query("example.com A"), false},
 		"an answer":        {from(m, "app"), answer, false},
 		"a VPC that's new": {service.Caller{Service: Name, VPC: network("new", "10.7.0.0/16")}, query("example.com A"), false},
 	} {
 		if got := New(m).Answer(x.from, x.q); (got != nil) != x.want {
 			t.Errorf("%s: got %v", what, got)
+		}
+	}
+}
+
+// Who asks over the internet sees no VPC's own names.
+func TestTheInternetAsks(t *testing.T) {
+	m := lab(network("app", "10.0.0.0/16", instance("web", "10.0.0.10", "public=198.51.100.10"), endpoint("sqs", "sqs", "a=10.0.0.9", "private")))
+	m = zoned(host(m, "example.com", "203.0.113.5"), "corp.internal", "app", "db.corp.internal A 10.0.1.5")
+	internet := service.Caller{Service: Name, Via: service.Public}
+	for question, want := range map[string]string{
+		"example.com A": "203.0.113.5",
+		"ec2-198-51-100-10.compute-1.amazonaws.com A": "198.51.100.10",
+		"sqs.us-east-1.amazonaws.com A":               "52.119.0.1",
+		"ip-10-0-0-10.ec2.internal A":                 "NXDOMAIN of .",
+		"10.0.0.10.in-addr.arpa PTR":                  "NXDOMAIN of .",
+		"db.corp.internal A":                          "NXDOMAIN of .",
+	} {
+		if got := ask(New(m), internet, question); got != want {
+			t.Errorf("%s: got %q, want %q", question, got, want)
 		}
 	}
 }
