@@ -7,9 +7,9 @@ import (
 	"github.com/vpclab/vpclab/ctrl/hostnet/baseline"
 )
 
-// Bed is a network under load: a client, a server, and what lies between them.
+// Bed is a network under load: a client, a server, and what lies between them. It is a load.Store, or has load.Ends.
 type Bed interface {
-	load.Ends
+	load.Network
 	Name() string  // as in --compare
 	About() string // what lies between the ends, in a phrase
 	Close() error
@@ -27,9 +27,15 @@ const (
 	vpclabPeering = "vpclab-peering"
 	vpclabJoined  = "vpclab-joined"
 	wireGuard     = "wireguard"
+	// At the far end of these is an S3.
+	vpclabS3 = "vpclab-s3"
+	vethS3   = "veth-s3"
 )
 
-var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabLog, vpclabPeering, vpclabJoined, kernel, wireGuard, veth}
+var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabLog, vpclabPeering, vpclabJoined, kernel, wireGuard, veth, vpclabS3, vethS3}
+
+// isStore reports whether the bed of that name is a load.Store.
+func isStore(name string) bool { return name == vpclabS3 || name == vethS3 }
 
 // openBeds builds beds by name. Its labs are called lab and the bed's suffix.
 func openBeds(lab string) opener {
@@ -41,6 +47,10 @@ func openBeds(lab string) opener {
 			return orNil(baseline.NewKernel(load.Port))
 		case wireGuard:
 			return orNil(baseline.NewWireGuard())
+		case vpclabS3:
+			return newLabStore(ctx, lab+"-s3")
+		case vethS3:
+			return newBareStore(lab + "-veth-s3")
 		}
 		return NewLab(ctx, name, lab)
 	}

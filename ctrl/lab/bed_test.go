@@ -232,26 +232,31 @@ func (b bed) tallyOf(n scenario.Node) tally {
 // resetsOf reads the kernel's OutRsts in a guest.
 func (b bed) resetsOf(n scenario.Node) (resets uint64) {
 	b.t.Helper()
-	b.do(n, func() error {
-		table, err := os.ReadFile("/proc/thread-self/net/snmp")
-		if err != nil {
-			return err
-		}
-		var names []string
-		for line := range strings.Lines(string(table)) {
-			fields := strings.Fields(line)
-			switch {
-			case fields[0] != "Tcp:":
-			case names == nil:
-				names = fields
-			default:
-				resets, err = strconv.ParseUint(fields[slices.Index(names, "OutRsts")], 10, 64)
-				return err
-			}
-		}
-		return errors.New("/proc/net/snmp tells nothing of TCP")
+	b.do(n, func() (err error) {
+		resets, err = tcpCounter("OutRsts")
+		return err
 	})
 	return resets
+}
+
+// tcpCounter reads one of the kernel's counters of TCP in the namespace of the calling thread.
+func tcpCounter(name string) (uint64, error) {
+	table, err := os.ReadFile("/proc/thread-self/net/snmp")
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		switch {
+		case fields[0] != "Tcp:":
+		case names == nil:
+			names = fields
+		default:
+			return strconv.ParseUint(fields[slices.Index(names, name)], 10, 64)
+		}
+	}
+	return 0, errors.New("/proc/net/snmp tells nothing of TCP")
 }
 
 // lost counts the packets that were dropped for any of the reasons that a guest's own neighbour discovery does not cause.

@@ -527,9 +527,10 @@ func (w *wires) upcalls(name string) uint64 {
 
 // The columns of /proc/net/dev.
 const (
-	received        = 1
-	receivedDropped = 3
-	transmitted     = 9
+	received         = 1
+	receivedDropped  = 3
+	transmittedBytes = 8
+	transmitted      = 9
 )
 
 // deviceCounter reads one of the kernel's counters of a device in the fabric.

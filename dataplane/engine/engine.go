@@ -434,10 +434,14 @@ func (e *Engine) counted(r *record) bool {
 	return e.mem.Slots[r.slot].Read().Packets+e.mem.Slots[r.slot^1].Read().Packets > 0
 }
 
-// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered. Where a gateway lowers
-// the MSS, both SYNs are for the engine.
+// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered. While the ends of a
+// connection tell each other an MSS that has to be lowered, it gets neither.
 func (e *Engine) offloadPair(r *record, info *packet.Info) {
-	if r.mss != 0 && info.TCPFlags&flow.SYN != 0 {
+	if r.mss != 0 && info.TCPFlags&flow.SYN != 0 && r.entry.Verdict == flow.Deliver {
+		e.evict(r)
+		if r.peer != nil {
+			e.evict(r.peer)
+		}
 		return
 	}
 	if e.offload == nil || r.family != 0 || r.linked || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {

@@ -141,31 +141,6 @@ func TestFastPathNeedsTheWholeConnection(t *testing.T) {
 	}
 }
 
-// TestFastPathWaitsForSYNsWhoseMSSIsLowered: where an MSS is lowered, both SYNs pass the engine, and what follows them does not.
-func TestFastPathWaitsForSYNsWhoseMSSIsLowered(t *testing.T) {
-	fast := &cache{entries: map[flow.Key]flow.Entry{}, generations: map[uint32]uint32{}}
-	b := newBedWith(t, withServices, fast, 1024)
-	services := b.Network.Services.Attachment
-	request := func(flags uint8) []byte { return b.tcp("10.0.0.10", 40000, "52.216.0.1", 443, flags) }
-	answer := flow.Key{Attachment: services, Tuple: tupleOf(t, b.tcp("100.96.0.3", 443, "100.64.0.4", 40000, synAck))}
-	held := func(when string, want bool) {
-		t.Helper()
-		_, asked := fast.entries[flow.Key{Attachment: b.Web.Attachment, Tuple: tupleOf(t, request(syn))}]
-		_, answered := fast.entries[answer]
-		if asked != want || answered != want {
-			t.Errorf("%s: the fast path holds the request: %v, the answer: %v", when, asked, answered)
-		}
-	}
-	b.expect("SYN", b.Web, request(syn), "services")
-	held("after the SYN", false)
-	if got, _ := b.sendFrom(services, b.tcp("100.96.0.3", 443, "100.64.0.4", 40000, synAck)); got != "web" {
-		t.Errorf("SYN-ACK: delivered to %q", got)
-	}
-	held("after the SYN-ACK", false)
-	b.expect("ACK", b.Web, request(ack), "services")
-	held("after the ACK", true)
-}
-
 // TestFastPathDoesNotCountARefusedAnswer: the slot of an answer that was refused, and whose record is gone since, says nothing of the
 // connection.
 func TestFastPathDoesNotCountARefusedAnswer(t *testing.T) {

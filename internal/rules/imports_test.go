@@ -34,8 +34,8 @@ type layer struct {
 var layers = []layer{
 	{"cmd", []string{"ctrl", "dataplane/flow"},
 		"programs wire and print; packets and the kernel are decided below, where tests reach"},
-	{"cmd/vpcbench", []string{"cmd/vpcbench/internal", "ctrl/hostnet/baseline", "ctrl/lab", "ctrl/scenario"},
-		"the bench measures labs from outside, as a user has them"},
+	{"cmd/vpcbench", []string{"cmd/vpcbench/internal", "ctrl/hostnet/baseline", "ctrl/lab", "ctrl/scenario", "ctrl/service", "ctrl/vpc"},
+		"the bench measures labs from outside, as a user has them, and their services on a bare pair, too"},
 	{"cmd/vpcbench/internal", nil, "loads and statistics know nothing of vpclab, or the comparison would not be fair"},
 
 	{"ctrl/vpc", nil, "the model is values and AWS's rules: whatever else exists may depend on it, so it depends on nothing"},
@@ -178,7 +178,7 @@ var outsiders = []outsider{
 	{"github.com/beevik/ntp", nil, []string{"ctrl/service/ntp"}, "the tests' independent client of the time service"},
 	{"golang.org/x/net", []string{"ctrl/service/dns", "ctrl/service/ntp", "ctrl/service/suite"}, nil,
 		"datagrams go out from the address that was asked, and metadata with the hop limit that an instance chose"},
-	{"github.com/aws", []string{"ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds"},
+	{"github.com/aws", []string{"cmd/vpcbench/internal/load", "ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds"},
 		"AWS's APIs are spoken at the edge, and requests are signed there; the rest has its own types"},
 	{"github.com/rclone/gofakes3", []string{"ctrl/service/s3"}, nil, "S3's protocol is spoken in one place, behind the policies"},
 	{"github.com/miekg/dns", []string{"ctrl/check", "ctrl/service/dns"}, nil, "DNS messages are for those who ask and those who answer"},

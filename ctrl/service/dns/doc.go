@@ -8,6 +8,7 @@
 //	IP names of the region's other VPCs                RFC 1918 addresses
 //	the internet: hosts, services, endpoints, ec2-…    the same for everybody
 //
-// Internet hosts see the last of these alone. A view looks from top to bottom. What it finds is what there is: a name that none of them has does not exist (NXDOMAIN), and one that
-// has no records of the type asked for, or only names below it, exists without an answer (NODATA).
+// Internet hosts see the last of these alone. A view looks from top to bottom. What it finds is what there is: a name that none of them
+// has does not exist (NXDOMAIN), and one that has no records of the type asked for, or only names below it, exists without an answer
+// (NODATA).
 package dns

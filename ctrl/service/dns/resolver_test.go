@@ -260,6 +260,25 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// Who asks over the internet sees no VPC's own names.
+func TestTheInternetAsks(t *testing.T) {
+	m := lab(network("app", "10.0.0.0/16", instance("web", "10.0.0.10", "public=198.51.100.10"), endpoint("sqs", "sqs", "a=10.0.0.9", "private")))
+	m = zoned(host(m, "example.com", "203.0.113.5"), "corp.internal", "app", "db.corp.internal A 10.0.1.5")
+	internet := service.Caller{Service: Name, Via: service.Public}
+	for question, want := range map[string]string{
+		"example.com A": "203.0.113.5",
+		"ec2-198-51-100-10.compute-1.amazonaws.com A": "198.51.100.10",
+		"sqs.us-east-1.amazonaws.com A":               "52.119.0.1",
+		"ip-10-0-0-10.ec2.internal A":                 "NXDOMAIN of .",
+		"10.0.0.10.in-addr.arpa PTR":                  "NXDOMAIN of .",
+		"db.corp.internal A":                          "NXDOMAIN of .",
+	} {
+		if got := ask(New(m), internet, question); got != want {
+			t.Errorf("%s: got %q, want %q", question, got, want)
+		}
+	}
+}
+
 func TestUpperAndLowerCaseAreKept(t *testing.T) {
 	m := host(lab(network("app", "10.0.0.0/16")), "example.com", "203.0.113.5")
 	got := New(m).Answer(from(m, "app"), query("eXAMple.coM A"))

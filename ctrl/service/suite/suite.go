@@ -72,6 +72,7 @@ type Suite struct {
 	front     front.Front
 	resolver  *front.Queue // TCP
 	web, tls  *front.Queue
+	lines     *lines // before web
 	servers   []*http.Server
 
 	running sync.WaitGroup
@@ -95,6 +96,7 @@ const (
 // Start opens the sockets and answers at them for a model. If it fails, nothing is left open.
 func Start(c Config, m *vpc.Model) (*Suite, error) {
 	s := &Suite{config: c, ports: map[uint16]net.Listener{}, resolver: front.NewQueue(), web: front.NewQueue(), tls: front.NewQueue()}
+	s.lines = newLines(c.Directory, s.web.Put)
 	s.model.Store(m)
 	if err := s.start(m); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -242,7 +244,7 @@ func (s *Suite) route(c service.Caller, port uint16) front.Taker {
 	case c.Service == dns.Name:
 		return nil
 	case port == httpPort:
-		return s.web.Put
+		return s.lines.take
 	case port == httpsPort && c.Service != metadata:
 		return s.tls.Put
 	}
@@ -282,6 +284,7 @@ func (s *Suite) Close() error {
 			errs = append(errs, err)
 		}
 	}
+	s.lines.close()
 	for _, q := range []*front.Queue{s.resolver, s.web, s.tls} {
 		errs = append(errs, q.Close())
 	}

@@ -130,7 +130,11 @@ func discard(f *os.File) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// section is a piece of an open object's file. It writes itself in a way that ends in sendfile where it is written to a TCP socket.
+// copied is up to which size, in bytes, a section is copied: it then leaves in one segment with the head of the answer, while sendfile needs
+// the head to have left before.
+const copied = 4 << 10
+
+// section is a piece of an open object's file. A large one writes itself in a way that ends in sendfile where it is written to a TCP socket.
 type section struct {
 	file *os.File
 	left int64
@@ -143,9 +147,25 @@ func (s *section) Read(p []byte) (int, error) {
 }
 
 func (s *section) WriteTo(w io.Writer) (int64, error) {
+	if s.left <= copied {
+		return s.copyTo(w)
+	}
 	n, err := io.Copy(w, io.LimitReader(s.file, s.left))
 	s.left -= n
 	return n, err
+}
+
+// copyTo writes all at once.
+func (s *section) copyTo(w io.Writer) (int64, error) {
+	buffer := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buffer)
+	data := (*buffer)[:s.left]
+	if _, err := io.ReadFull(s.file, data); err != nil {
+		return 0, err
+	}
+	n, err := w.Write(data)
+	s.left -= int64(n)
+	return int64(n), err
 }
 
 func (s *section) Close() error { return s.file.Close() }
