@@ -18,8 +18,8 @@ import (
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
-// objectsFile is a client and a bucket that is for whoever comes by a gateway endpoint alone. Requests are signed with the keys of an
-// internet host, which everybody may read who has the lab.
+// objectsFile is a client and a bucket that is for those alone who come by the gateway endpoint. Requests are signed with the keys of an
+// internet host: these are long-term ones, which whoever runs a lab is told.
 const objectsFile = `
 name: %s
 vpcs:

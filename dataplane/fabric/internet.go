@@ -155,6 +155,9 @@ func (w *walk) enterVPC(e *ENI, private netip.Addr) {
 	case rfc6598.Contains(src):
 		w.drop(hop, flow.IGWSourceRFC6598)
 		return
+	case e.Portals != nil:
+		w.drop(hop, flow.VPCEDeniesIGW)
+		return
 	case w.packet.Tuple.Family == 6 && w.backByEgressOnly(e):
 		w.answered(e)
 		return

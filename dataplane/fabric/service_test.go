@@ -84,6 +84,32 @@ func TestServices(t *testing.T) {
 		{"whose answers find it", nil, Midstream(TCP("10.0.0.11", 80, "10.0.2.8", 999)), sender("x"), recollections{"endpoint_service.shop": fabric.Tracked, "x": fabric.Tracked},
 			"delivered services", "tcp 100.64.0.5:80 > 100.96.0.6:999", "x egress 1, endpoint_service.shop ingress 0"},
 		{"nobody calls it", nil, TCP("10.0.0.11", 999, "10.0.2.8", 80), sender("x"), nil, "endpoint_service.shop NLB_INBOUND", "", "x egress 1, endpoint_service.shop ingress 0"},
+		{"its own zone down", func(b *Bed, _ *Services) { b.Middle.Down = true }, TCP("100.96.0.6", 999, "100.64.0.5", 80), services, nil,
+			"endpoint_service.shop AVAILABILITY_ZONE_DOWN", "", ""},
+
+		{"a dual-stack endpoint answers IPv6", dualStack, TCP("2001:db8:a::11", 999, "2001:db8:a:1::9", 443), sender("x"), nil,
+			"delivered services", "tcp [fd76:7063:6c61:1::1]:999 > [fd76:7063:6c61:2::1]:443", "x egress 1, endpoint.sqs ingress 0"},
+		{"an internet gateway does not lead to it", dualStack, TCP("2001:db8:cafe::5", 999, "2001:db8:a:1::9", 443), host, nil,
+			"igw VPCE_DENIES_IGW_TRAFFIC", "", ""},
+		{"an endpoint has the ports of its service", nil, TCP("10.0.0.10", 999, "10.0.1.9", 22), sender("web"), nil,
+			"endpoint.sqs VPC_SERVICE_UNAVAILABLE", "", "web egress 1, endpoint.sqs ingress 0"},
+		{"what a route brings to it is not for it", func(b *Bed, s *Services) { b.Route(b.Public, "192.0.2.0/24", fabric.ToENI, s.SQS) },
+			TCP("10.0.0.10", 999, "192.0.2.1", 443), sender("web"), nil, "endpoint.sqs/dest-check ENI_SOURCE_DEST_CHECK_RESTRICTION", "", "web egress 1"},
+		{"an address that asks and that nobody has", func(b *Bed, _ *Services) { b.Web.SourceDestCheck = false }, TCP("10.0.0.99", 999, "10.0.1.9", 443), sender("web"), nil,
+			"endpoint.sqs SERVICE_SOURCE_UNKNOWN", "", "web egress 1, endpoint.sqs ingress 0"},
+		{"a lost connection is told to the client", nil, Midstream(TCP("10.0.0.10", 999, "10.0.1.9", 443)), sender("web"), recollections{"web": fabric.Tracked},
+			"endpoint.sqs/sg-in NO_TRACKED_CONNECTION", "", "web egress 1, endpoint.sqs ingress 0"},
+		{"a gateway endpoint has the ports of its service", nil, TCP("10.0.1.5", 999, "52.216.0.1", 22), client, nil,
+			"endpoint.s3 VPC_SERVICE_UNAVAILABLE", "", "client egress 7"},
+		{"and lets nothing else back", nil, UDP("100.96.0.4", 443, "100.64.0.1", 999), services, recollections{"client": fabric.Tracked},
+			"endpoint.s3 VPCE_GATEWAY_PROTOCOL_RESTRICTION", "", ""},
+		{"nor to an interface that is gone", func(b *Bed, _ *Services) { delete(b.App.ENIs, Addr("10.0.1.5")) }, TCP("100.96.0.4", 443, "100.64.0.1", 999), services, nil,
+			"endpoint.s3 UNKNOWN_DESTINATION", "", ""},
+		{"the resolver's answer to one that is gone", func(b *Bed, _ *Services) { delete(b.App.ENIs, Addr("10.0.1.5")) }, UDP("100.96.0.1", 53, "100.64.0.1", 999), services, nil,
+			"services/service UNKNOWN_DESTINATION", "", ""},
+		{"and to one whose zone is down", func(b *Bed, _ *Services) { b.Private.Down = true }, UDP("100.96.0.1", 53, "100.64.0.1", 999), services, nil,
+			"client/deliver AVAILABILITY_ZONE_DOWN", "", ""},
+
 		{"services do not speak from other addresses", nil, UDP("100.64.0.9", 53, "100.64.0.1", 999), services, nil, "services/service SERVICE_SOURCE_UNKNOWN", "", ""},
 		{"nor to nobody", nil, UDP("100.96.0.1", 53, "100.64.9.9", 999), services, nil, "services/service SERVICE_SOURCE_UNKNOWN", "", ""},
 		{"nor by the portal of one VPC to the internet", nil, UDP("100.96.0.1", 53, "100.64.0.4", 999), services, nil, "services/service SERVICE_SOURCE_UNKNOWN", "", ""},
@@ -113,6 +139,41 @@ func TestServices(t *testing.T) {
 				t.Errorf("seen by %q, want %q", taps, test.taps)
 			}
 		})
+	}
+}
+
+// dualStack gives the endpoint of SQS an IPv6 address, at which x may ask.
+func dualStack(b *Bed, s *Services) {
+	portal := *s.SQS.Portals[Addr("10.0.1.9")]
+	portal.Outside, portal.Inside = Addr("2001:db8:a:1::9"), Addr("fd76:7063:6c61:2::1")
+	s.Portals[portal.Inside] = &portal
+	s.SQS.Addrs = append(s.SQS.Addrs, portal.Outside)
+	s.SQS.Portals[portal.Outside], b.App.ENIs[portal.Outside] = &portal, s.SQS
+	s.SQSGroup.Ingress = []fabric.SGRule{From(Anything, "::/0")}
+	who := fabric.Caller{VPC: b.App.Index, Addr: Addr("2001:db8:a::11")}
+	s.Inside[who], s.Callers[Addr("fd76:7063:6c61:1::1")] = Addr("fd76:7063:6c61:1::1"), who
+}
+
+// Direct is what is neither filtered nor remembered: packets to and from what the VPC itself answers.
+func TestDirect(t *testing.T) {
+	b := New()
+	services := b.Attachments[b.AddServices().Attachment]
+	for _, row := range []struct {
+		name   string
+		from   *fabric.Attachment
+		packet fabric.Packet
+		want   bool
+	}{
+		{"to the resolver", b.Attachments[b.Client.Attachment], UDP("10.0.1.5", 999, "10.0.0.2", 53), true},
+		{"from it", services, UDP("100.96.0.1", 53, "100.64.0.1", 999), true},
+		{"to an endpoint", b.Attachments[b.Client.Attachment], TCP("10.0.1.5", 999, "10.0.1.9", 443), false},
+		{"from it", services, TCP("100.96.0.5", 443, "100.64.0.1", 999), false},
+		{"from nowhere", services, UDP("100.64.0.9", 53, "100.64.0.1", 999), false},
+		{"of a host", b.Attachments[host(b)], UDP("203.0.113.5", 999, "10.0.0.2", 53), false},
+	} {
+		if got := b.Network.Direct(row.from, &row.packet.Tuple); got != row.want {
+			t.Errorf("%s: %v", row.name, got)
+		}
 	}
 }
 

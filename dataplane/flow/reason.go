@@ -75,6 +75,7 @@ const (
 	VPCEInterfaceProtocol
 	VPCESourceNotInVPC
 	NLBInbound
+	VPCEDeniesIGW
 	LinkLocalAllowance
 	AZDown
 
@@ -162,6 +163,7 @@ var reasons = [...]ReasonInfo{
 	{VPCEInterfaceProtocol, "VPCE_INTERFACE_PROTOCOL_RESTRICTION", "An interface endpoint carries TCP only; it does not answer ping.", "PrivateLink guide, interface endpoints"},
 	{VPCESourceNotInVPC, "VPCE_REQUIRES_SOURCE_IN_VPC", "A gateway endpoint serves interfaces of its own VPC only.", "PrivateLink guide, gateway endpoints"},
 	{NLBInbound, "NLB_INBOUND", "The load balancer of an endpoint service takes no connections from its own VPC: its endpoints lead to it.", ours},
+	{VPCEDeniesIGW, "VPCE_DENIES_IGW_TRAFFIC", "An internet gateway leads nobody to the interface of an endpoint.", "EC2 API, denyAllIgwTraffic"},
 	{LinkLocalAllowance, "LINKLOCAL_ALLOWANCE_EXCEEDED", "The interface sent more than 1024 packets a second to the resolver, the instance metadata and the time service.", "EC2 user guide, linklocal_allowance_exceeded"},
 	{AZDown, "AVAILABILITY_ZONE_DOWN", "The availability zone of the interface is down.", ours},
 

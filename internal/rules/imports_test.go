@@ -187,7 +187,7 @@ var outsiders = []outsider{
 	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},
 	{"golang.org/x/text", []string{"cmd"}, nil, "the width of text matters on terminals only"},
 	{"github.com/rogpeppe/go-internal", nil, []string{"cmd"}, "scripts test the command line"},
-	{"github.com/pires/go-proxyproto", nil, []string{"ctrl/service/privatelink"}, "the tests' independent parser of PROXY headers"},
+	{"github.com/pires/go-proxyproto", nil, []string{"ctrl/lab", "ctrl/service/privatelink"}, "the tests' independent parser of PROXY headers"},
 	{"golang.org/x/sys", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/destination", "ctrl/hostnet", "ctrl/lab", "ctrl/service/privatelink",
 		"dataplane/netdev", "ebpf/fastpath"},
 		[]string{""}, "model, compiler, walk and engine make no system calls"},
