@@ -224,7 +224,7 @@ func (c *compiler) number(v *vpc.VPC) {
 		net.VPCs = append(net.VPCs, nil)
 	}
 	net.VPCs[index-1] = &fabric.VPC{
-		Index: index, Name: v.Name, CIDRs: append(append([]netip.Prefix(nil), v.CIDRs...), v.IPv6...),
+		Index: index, Name: v.Name, Region: v.Region, CIDRs: append(append([]netip.Prefix(nil), v.CIDRs...), v.IPv6...),
 		Resolver: v.Resolver(), HasIGW: v.InternetGateway, ENIs: map[netip.Addr]*fabric.ENI{},
 	}
 }

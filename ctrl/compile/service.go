@@ -79,7 +79,7 @@ func (c *compiler) services() {
 	c.portal(&fabric.Portal{Kind: fabric.PublicPortal, Service: DNS, Outside: vpc.PublicResolver, Ports: []uint16{53}}, Portal{Service: DNS})
 	for _, region := range c.regions() {
 		for _, service := range vpc.ServiceCatalog() {
-			p := fabric.Portal{Kind: fabric.PublicPortal, Service: service.Code, Outside: service.Addr(region), Protocol: flow.TCP, Ports: webPorts}
+			p := fabric.Portal{Kind: fabric.PublicPortal, Service: service.Code, Region: region, Outside: service.Addr(region), Protocol: flow.TCP, Ports: webPorts}
 			if service.Gateway {
 				p.PrefixList = "pl." + service.Code
 			}

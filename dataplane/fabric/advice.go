@@ -77,13 +77,22 @@ func (p *Path) Advice() string {
 	return ""
 }
 
-// serviceRoute says how to reach an AWS service from a subnet without a way to it.
+// serviceRoute says how to reach an AWS service from a subnet without a way to it. Endpoints lead to services of their own region.
 func serviceRoute(h *Hop) string {
+	route := fmt.Sprintf("a route for %s to a NAT gateway", single(h.Tuple.DstAddr()))
+	if h.Asked.Region != h.Subnet.VPC.Region {
+		return fmt.Sprintf("add %s to route table %s", route, h.Subnet.Routes.Name)
+	}
 	endpoint := fmt.Sprintf("an interface endpoint of %s, with private_dns", h.Asked.Service)
 	if h.Asked.PrefixList != "" {
 		endpoint = fmt.Sprintf("a gateway endpoint of %s to route table %s", h.Asked.Service, h.Subnet.Routes.Name)
 	}
-	return fmt.Sprintf("add %s, or a route for %s to a NAT gateway", endpoint, single(h.Tuple.DstAddr()))
+	return fmt.Sprintf("add %s, or %s", endpoint, route)
+}
+
+// listed reports whether the refused packet is for an address of a prefix list of the VPC's own region.
+func (h *Hop) listed() bool {
+	return h.Asked != nil && h.Asked.PrefixList != "" && h.Asked.Region == h.Subnet.VPC.Region
 }
 
 func directionOf(h *Hop) Direction {
@@ -98,7 +107,7 @@ func ruleFor(h *Hop) string {
 	t := &h.Tuple
 	peer := "from " + single(t.SrcAddr()).String()
 	switch {
-	case directionOf(h) == Egress && h.Kind == HopSGOut && h.Asked != nil && h.Asked.PrefixList != "":
+	case directionOf(h) == Egress && h.Kind == HopSGOut && h.listed():
 		peer = "to " + h.Asked.PrefixList
 	case directionOf(h) == Egress:
 		peer = "to " + single(t.DstAddr()).String()

@@ -44,6 +44,7 @@ type VPC struct {
 	Index      uint32 // from 1; also its domain in the flow cache
 	Generation uint32
 	Name       string
+	Region     string         // for advice
 	CIDRs      []netip.Prefix // IPv4 and IPv6
 	Resolver   netip.Addr     // the primary CIDR's base plus two
 	HasIGW     bool

@@ -47,6 +47,7 @@ type Portal struct {
 	Kind    PortalKind
 	Name    string // for hops: "endpoint.s3"; empty for a direct or public one
 	Service string
+	Region  string     // of a public one: the service's; empty if it has none
 	VPC     *VPC       // whose it is; nil for a public one
 	ENI     *ENI       // of an interface endpoint or a load balancer
 	Outside netip.Addr // as callers write it

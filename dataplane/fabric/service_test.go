@@ -198,6 +198,9 @@ func TestAdviceToReachServices(t *testing.T) {
 	}{
 		{"no route", func(b *Bed) {}, "add a gateway endpoint of s3 to route table middle, or a route for 52.216.0.1/32 to a NAT gateway"},
 		{"no rule", func(b *Bed) { b.Other.Egress = nil }, `add "tcp 443 to pl.s3" to the egress rules of one of the security groups of firewall`},
+		{"no route to another region", func(b *Bed) { b.App.Region = "eu-west-1" }, "add a route for 52.216.0.1/32 to a NAT gateway to route table middle"},
+		{"no rule for another region", func(b *Bed) { b.App.Region, b.Other.Egress = "eu-west-1", nil },
+			`add "tcp 443 to 52.216.0.1/32" to the egress rules of one of the security groups of firewall`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
