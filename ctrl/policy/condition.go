@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -146,7 +147,7 @@ func (c *condition) explain(k keys, held bool) string {
 	}
 	met := "the request has none"
 	if values := k[c.key]; len(values) > 0 {
-		met = "the request has " + strings.Join(values, ", ")
+		met = "the request has " + cmp.Or(strings.Join(values, ", "), `""`)
 	}
 	return fmt.Sprintf("%s %s %s: %s", c.label, c.name, verb, met)
 }

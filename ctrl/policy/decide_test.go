@@ -180,6 +180,8 @@ func TestEndpointConditions(t *testing.T) {
 		{`{"StringNotEquals": {"aws:PrincipalAccount": "` + abroad + `"}, "Null": {"aws:SourceVpce": "false"}}`, [][]string{nat}, [][]string{endpoint1},
 			"StringNotEquals aws:PrincipalAccount holds: the request has " + home},
 		{`{"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/reader"}}`, [][]string{nat, endpoint1}, nil, ""},
+		{`{"StringNotLike": {"s3:prefix": "home/*"}}`, [][]string{{"s3:prefix", "home/a"}}, [][]string{{"s3:prefix", ""}},
+			`StringNotLike s3:prefix holds: the request has ""`},
 		{`{"StringLike": {"aws:userid": "*:i-1"}}`, nil, [][]string{nat}, "StringLike aws:userid holds: the request has AROAREADER:i-1"},
 	} {
 		p := Policies{Identity: statements(t, allow), ResourceAccount: home, Resource: statements(t, deny+`, "Principal": "*", "Condition": `+row.condition)}
