@@ -143,10 +143,13 @@ func searchDomain(region string) string {
 	return region + ".compute.internal"
 }
 
-// directServices are what a VPC answers itself.
+// directServices are what a VPC answers itself. Without DNS support nothing is there where its resolver would be.
 func (c *compiler) directServices(v *vpc.VPC, out *fabric.VPC) {
 	out.Direct = map[netip.Addr]*fabric.Portal{}
 	for _, d := range direct {
+		if d.service == DNS && !v.DNSSupport {
+			continue
+		}
 		addrs := d.addrs
 		if d.service == DNS {
 			addrs = append([]netip.Addr{out.Resolver}, addrs...)
