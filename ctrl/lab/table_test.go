@@ -82,7 +82,7 @@ vpcs:
       db: {subnet: vault, ip: 10.0.2.10, ipv6: "2600:1f18:aa00:2::10", sg: [open]}
     endpoints:
       s3: {type: gateway, service: s3, route_tables: [private, public]}
-      sqs: {type: interface, service: sqs, subnets: [private], sg: [open]}
+      sqs: {type: interface, service: sqs, subnets: [private], sg: [open], dualstack: true}
     endpoint_services: {shop: {targets: [db], ports: [5432], subnets: [private]}}
   b:
     cidr: 10.0.0.0/16
@@ -123,7 +123,7 @@ const (
 	store, store6        = "10.9.0.10", "2600:1f18:cc00::10"
 	nat, natPublic       = "10.0.0.20", "198.51.100.20"
 	s3                   = "52.216.0.1"
-	sqs, shop            = "10.0.1.4", "10.0.1.5"
+	sqs, sqs6, shop      = "10.0.1.4", "2600:1f18:aa00:1::4", "10.0.1.5"
 	host, host6          = "203.0.113.80", "2001:db8:cafe::80"
 )
 
@@ -410,6 +410,7 @@ func gateway() []row {
 		stops("to a private address", "web", labtest.UDP(web, 1000, "192.168.1.1", 53), flow.IGWDestinationRFC1918, "igw"),
 		stops("to shared address space", "web", labtest.UDP(web, 1000, "100.64.0.1", 53), flow.IGWDestinationRFC6598, "igw"),
 		stops("to an address that nobody has", "web", labtest.UDP(web, 1000, "8.8.8.8", 53), flow.UnknownDestination, "internet"),
+		stops("to an endpoint's IPv6 address", "example", labtest.TCP(host6, 1000, sqs6, 443, syn), flow.VPCEDeniesIGW, "igw"),
 		stops("to a public address that is mapped to nothing", "example", labtest.UDP(host, 1000, "198.18.0.77", 53),
 			flow.IGWNoPrivateIPIngress, "igw"),
 		stops("one host to a hole in the internet", "example", labtest.UDP(host, 1000, "8.8.8.8", 53), flow.UnknownDestination, "internet"),
