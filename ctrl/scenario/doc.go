@@ -60,6 +60,8 @@
 //     `answers: []` is a name without records of that type. `s3` and `dynamodb` take `in REGION` and `by endpoint.NAME` behind; the region
 //     is the endpoint's, or that of the bucket or table if `services` has it, or the caller's. `dynamodb get` takes the values of the key of a table in
 //     `services`, or the key as JSON. `answers` also goes with `s3 list`, and `body` with `s3 get` and `dynamodb get`.
+//     AWS's services answer `tcp 80` as the lab's own listeners do, with `seen_as` and `keep`; `http` at one that is not emulated tells
+//     `seen_as`, too.
 //   - `az_down` and `az_up` take a whole zone, such as us-east-1b, that a subnet of the lab lies in.
 //   - Hops of endpoints are endpoint.NAME, and with a station behind endpoint.sqs/sg-in; of load balancers endpoint_service.NAME likewise,
 //     with those stations that a NAT gateway has.

@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/service/front"
 )
@@ -87,7 +85,7 @@ func begins(conn *net.TCPConn, text string) (yes bool) {
 	}
 	buf := make([]byte, len(text))
 	_ = raw.Read(func(fd uintptr) bool {
-		n, _, err := unix.Recvfrom(int(fd), buf, unix.MSG_PEEK)
+		n, _, err := syscall.Recvfrom(int(fd), buf, syscall.MSG_PEEK)
 		if err == syscall.EAGAIN || err == syscall.EINTR {
 			return false
 		}
