@@ -65,7 +65,7 @@ func TestJudge(t *testing.T) {
 func TestWatch(t *testing.T) {
 	zero := time.Unix(0, 0)
 	at := func(ms int) time.Time { return zero.Add(time.Duration(ms) * time.Millisecond) }
-	policy, busy := droppedBySG, Drop{Reason: flow.UpcallQueueFull}
+	policy, busy, hasty := droppedBySG, Drop{Reason: flow.UpcallQueueFull}, Drop{Reason: flow.LinkLocalAllowance}
 	type look struct {
 		ms    int
 		drops []Drop
@@ -84,6 +84,8 @@ func TestWatch(t *testing.T) {
 			{4100, []Drop{policy, policy}, false, false}, {4600, []Drop{policy, policy}, false, true}}},
 		{"a full queue is not the end", []look{{40, []Drop{busy}, false, false}, {4000, []Drop{busy}, false, false}, {4100, []Drop{busy, policy}, false, false},
 			{4600, []Drop{busy, policy}, false, true}}},
+		{"nor is a query too many", []look{{40, []Drop{hasty}, false, false}, {1100, []Drop{hasty}, false, false}, {4999, []Drop{hasty, hasty}, false, false},
+			{5000, []Drop{hasty, hasty}, false, true}}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -1,10 +1,6 @@
 package check
 
-import (
-	"time"
-
-	"github.com/vpclab/vpclab/dataplane/flow"
-)
+import "time"
 
 // How long a check waits, in real time (LANGUAGE.md, checks).
 const (
@@ -29,7 +25,7 @@ func (w *watch) observe(now time.Time, drops []Drop) {
 		return
 	}
 	for _, d := range drops[w.known:] {
-		if !transient(d.Reason) {
+		if !d.Reason.Transient() {
 			w.quietFor = now
 			return
 		}
@@ -47,9 +43,4 @@ func (w *watch) restart() { *w = watch{deadline: w.deadline} }
 // over reports whether waiting longer is of no use.
 func (w *watch) over(now time.Time) bool {
 	return !now.Before(w.deadline) || !w.quietFor.IsZero() && now.Sub(w.quietFor) >= quiet
-}
-
-// transient reports whether the packet's next copy may well pass: the drop says how busy the machine was, not what the VPC decided.
-func transient(r flow.Reason) bool {
-	return r == flow.UpcallQueueFull || r == flow.DeliveryFailed
 }

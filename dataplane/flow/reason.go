@@ -186,6 +186,12 @@ func (r Reason) Info() ReasonInfo {
 // String returns the reason's code.
 func (r Reason) String() string { return r.Info().Code }
 
+// Transient reports whether the packet's next copy may well pass: the drop says how busy the machine or the sender was, not what the VPC
+// decided.
+func (r Reason) Transient() bool {
+	return r == UpcallQueueFull || r == DeliveryFailed || r == LinkLocalAllowance
+}
+
 // ParseReason finds a reason by its code.
 func ParseReason(code string) (Reason, bool) {
 	for _, info := range reasons {
