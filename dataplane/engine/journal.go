@@ -92,7 +92,7 @@ func (e *Engine) Mark(now int64) int64 {
 }
 
 // Drops lists the packets dropped since mark that belong to the connection which began with tuple, as its sender sees it: either
-// direction, before and after address translation, behind appliances. Oldest first.
+// direction, before and after address translation, behind appliances and load balancers. Oldest first.
 func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -164,8 +164,8 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 	return false
 }
 
-// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, the answers to all of
-// them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
+// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, what a load balancer
+// carries it on as, the answers to all of them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
 func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,6 +185,11 @@ func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 // family is Family without the errors, for who holds the lock. Between two gateways a packet has a tuple that neither its sender nor its receiver knows.
 func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
 	set := map[flow.Tuple]bool{tuple: true, tuple.Reply(): true}
+	add := func(t flow.Tuple) bool {
+		known := set[t]
+		set[t], set[t.Reply()] = true, true
+		return !known
+	}
 	for grown := true; grown; {
 		grown = false
 		for _, r := range e.records.members {
@@ -192,10 +197,11 @@ func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
 				continue
 			}
 			for t := range r.tuples {
-				if !set[t] {
-					set[t], set[t.Reply()], grown = true, true, true
-				}
+				grown = add(t) || grown
 			}
+		}
+		for back, front := range e.joints {
+			grown = set[front] && add(back) || grown
 		}
 	}
 	return set
