@@ -55,7 +55,7 @@ type Engine struct {
 	samples    []Sample              // that are to be told
 	journal    journal
 	glimpses   glimpses
-	joints     map[flow.Tuple]flow.Tuple // see Join: front by back
+	joints     map[flow.Tuple]flow.Tuple // see Join: back by front
 	now        int64                     // of the call in progress
 	sender     uint32                    // who really sent the packet in progress, if it came out of a link
 	advanced   time.Duration             // lab time that jumped

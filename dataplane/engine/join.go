@@ -4,11 +4,12 @@ import "github.com/vpclab/vpclab/dataplane/flow"
 
 // Join says that a load balancer carries on the connection front as the connection back, so that who asks for the one is told of the other
 // as well: its drops, its records, its progress. Both are named by their first packet as the services know it: front as it reaches them,
-// back as they send it. It is to be called before that. A joint lasts as long as flows of either connection are known.
+// back as they send it. It is to be called before that. A joint lasts as long as flows of either connection are known, or until front is
+// carried on otherwise: what became of a target that was passed over is nothing to the consumer.
 func (e *Engine) Join(front, back flow.Tuple) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.joints[back] = front
+	e.joints[front] = back
 }
 
 // Refused reports whether a packet of the connection that the services began with tuple, or an answer to it, was dropped since mark for a
@@ -37,9 +38,9 @@ func (e *Engine) fromServices(t flow.Tuple) flow.Key {
 
 // sweepJoints ends the joints of connections that nothing is known of any more.
 func (e *Engine) sweepJoints() {
-	for back, front := range e.joints {
+	for front, back := range e.joints {
 		if e.flows[e.fromServices(back)] == nil && e.flows[e.fromServices(front.Reply())] == nil {
-			delete(e.joints, back)
+			delete(e.joints, front)
 		}
 	}
 }

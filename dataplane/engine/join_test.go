@@ -53,9 +53,17 @@ func TestDropsBehindALoadBalancer(t *testing.T) {
 	if got := c.reasons(c.asked); !slices.Equal(got, []flow.Reason{flow.SGRulesMismatch}) {
 		t.Errorf("the consumer's connection: %v", got)
 	}
+	if drops := c.engine.Drops(0, c.asked); len(drops) != 1 || !drops[0].Carried {
+		t.Errorf("it is not of the load balancer's: %+v", drops)
+	}
+	if drops := c.engine.Drops(0, c.back); len(drops) != 1 || drops[0].Carried {
+		t.Errorf("it is not of the connection that was asked for: %+v", drops)
+	}
 	if !c.engine.Refused(begun, c.back) || c.engine.Refused(c.now+1, c.back) {
 		t.Error("the load balancer's connection was refused, since it began and not later")
 	}
+	c.wait(2 * dropTTL)
+	c.engine.Sweep(c.now)
 	family := c.engine.Family(c.asked)
 	for _, want := range []flow.Tuple{c.asked, c.front, c.back, c.provider, c.provider.Reply()} {
 		if !family[want] {
@@ -103,6 +111,21 @@ func TestRefusedAnswers(t *testing.T) {
 	busy.engine.journal.ring[0].Path.Reason = flow.DeliveryFailed
 	if busy.engine.Refused(0, busy.back) {
 		t.Error("a full queue refuses nobody")
+	}
+}
+
+func TestAnotherTargetTakesOver(t *testing.T) {
+	c := newCarried(t, closeX)
+	c.engine.Join(c.front, c.back)
+	c.call("")
+	other := c.back
+	other.SrcPort++
+	c.engine.Join(c.front, other)
+	if got := c.reasons(c.asked); len(got) != 0 {
+		t.Errorf("of the first target is told %v", got)
+	}
+	if !c.engine.Family(c.asked)[other] {
+		t.Error("and nothing of the second")
 	}
 }
 
