@@ -14,26 +14,34 @@ const (
 type watch struct {
 	deadline time.Time
 	quietFor time.Time // since when nothing has come although a packet was dropped; zero: no drop stands
-	known    int       // drops that something arrived after, and that therefore decide nothing
+	known    int       // drops that the connection was made after: of these only a load balancer's decide anything
+	answered int       // drops that something arrived after, and that therefore decide nothing
 	drops    int       // drops seen so far
 }
 
-// observe is told of all drops so far.
+// observe is told of all drops that are known of by now.
 func (w *watch) observe(now time.Time, drops []Drop) {
 	w.drops = len(drops)
-	if !w.quietFor.IsZero() || w.known > len(drops) {
+	for i, d := range drops {
+		if d.Reason.Transient() || i < w.answered || i < w.known && !d.Carried {
+			continue
+		}
+		if w.quietFor.IsZero() {
+			w.quietFor = now
+		}
 		return
 	}
-	for _, d := range drops[w.known:] {
-		if !d.Reason.Transient() {
-			w.quietFor = now
-			return
-		}
-	}
+	w.quietFor = time.Time{} // a load balancer has found another target
 }
 
 // arrived is told that something came from the other side, so that the drops until now were not the end.
 func (w *watch) arrived() {
+	w.connected()
+	w.answered = w.drops
+}
+
+// connected is told that the connection is made. A load balancer makes it by itself, so that what is dropped on the way to its target stands.
+func (w *watch) connected() {
 	w.known, w.quietFor = w.drops, time.Time{}
 }
 
