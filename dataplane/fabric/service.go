@@ -193,7 +193,7 @@ func (w *walk) askByInterface(e *ENI) {
 		return
 	}
 	w.tap(e, Ingress, true, note)
-	hop := Hop{Kind: HopEndpoint, Where: e.Name}
+	hop := Hop{Kind: HopEndpoint, Where: e.Name, Subnet: e.Subnet}
 	switch t := &w.packet.Tuple; {
 	case t.Protocol != flow.TCP && !w.packet.Error:
 		w.drop(hop, flow.VPCEInterfaceProtocol)
