@@ -86,8 +86,8 @@ func New(c Config) *Balancer {
 	return b
 }
 
-// Update replaces all services. Connections of a service that is gone are reset; others go on, also those to a target that is not named
-// any more.
+// Update replaces all services. Connections of a service that is gone are reset, and those to a target that is not healthy any more while
+// another one is (Network Load Balancer guide, target health); others go on, also to a target that is not named any more.
 func (b *Balancer) Update(services []Service) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,10 +101,15 @@ func (b *Balancer) Update(services []Service) {
 		b.services[s.Ref] = o
 	}
 	for c := range b.connections {
-		if b.services[c.target.Service] == nil {
+		if o := b.services[c.target.Service]; o == nil || c.provider != nil && !b.config.Healthy(c.target) && b.servesLocked(o, c.target.Addr.Port()) {
 			c.reset()
 		}
 	}
+}
+
+// servesLocked reports whether a service has a healthy target.
+func (b *Balancer) servesLocked(o *offer, port uint16) bool {
+	return slices.ContainsFunc(o.Targets, func(a netip.Addr) bool { return b.config.Healthy(Target{o.Ref, netip.AddrPortFrom(a, port)}) })
 }
 
 // Serve handles every connection of a listener, which it owns from now on, until Close (nil) or an error of the listener.

@@ -286,6 +286,21 @@ func TestUpdateSparesWhatStays(t *testing.T) {
 	}
 }
 
+// A connection does not outlive its target's health, unless every target is ill.
+func TestConnectionsOfAnIllTarget(t *testing.T) {
+	b := newBed(t, one, two)
+	first, second := b.ask(ofShop), b.ask(ofShop)
+	b.exchange(first)
+	b.exchange(second)
+	b.fallIll(one)
+	b.Update([]Service{b.shop(one, two)})
+	wantReset(t, first)
+	b.exchange(second)
+	b.fallIll(two)
+	b.Update([]Service{b.shop(one, two)})
+	b.exchange(second)
+}
+
 func TestCloseEndsAll(t *testing.T) {
 	b := newBed(t, one)
 	c := b.ask(ofShop)
