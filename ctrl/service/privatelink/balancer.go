@@ -49,7 +49,9 @@ type Config struct {
 	// Dial connects to a target from the load balancer's address; which of its addresses may depend on who asks. ECONNREFUSED is an RST
 	// of the target's; any other error says that it does not answer.
 	Dial func(ctx context.Context, consumer Ends, c service.Caller, t Target) (*net.TCPConn, error)
-	Now  func() time.Time // lab time
+	// Refused is told why a consumer is reset, before he hears of it.
+	Refused func(c service.Caller, why Refusal)
+	Now     func() time.Time // lab time
 }
 
 // Balancer is the load balancer of all endpoint services of a lab. All methods may be called concurrently.

@@ -74,6 +74,9 @@ func TestWhoIsNotServedIsReset(t *testing.T) {
 				b.exchange(c)
 			}
 			eventually(t, "the verdict", func() bool { s := b.Stats(); return s.Open == 1 || s.Refused[row.refused] == 1 })
+			if told := b.told(); len(told) > 1 || len(told) == 1 && told[0] != row.refused || len(told) == 0 && row.refused != "" && row.refused != UnknownCaller {
+				t.Errorf("told of are %q", told)
+			}
 			if s := b.Stats(); (s.Open == 1) != (row.refused == "") || len(b.asked()) != row.dialed {
 				t.Errorf("stats are %+v after asking %v", s, b.asked())
 			}

@@ -52,6 +52,8 @@ type Config struct {
 	// Join is told of each connection of a load balancer to a target before its first packet, and of the consumer's that it carries on.
 	// The function that it returns reports whether the network has dropped a packet of the former, or of its answers, for good.
 	Join func(consumer, target privatelink.Ends) (refused func() bool)
+	// Refused is told of each consumer's connection that an endpoint service resets at once, and why.
+	Refused func(service.Caller, privatelink.Refusal)
 	// MAC is the Ethernet address of an interface: 02:29:96:8f:6a:2d.
 	MAC func(*vpc.ENI) string
 	// Denied is told of each request that a policy, or its signature, refused.
@@ -152,7 +154,7 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 	if err != nil {
 		return fmt.Errorf("instance metadata: %w", err)
 	}
-	s.balancer = privatelink.New(privatelink.Config{Directory: c.Directory, Healthy: s.healthy, Dial: s.dial, Now: c.Now})
+	s.balancer = privatelink.New(privatelink.Config{Directory: c.Directory, Healthy: s.healthy, Dial: s.dial, Refused: c.Refused, Now: c.Now})
 	return nil
 }
 
