@@ -11,9 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/policy"
@@ -183,11 +185,28 @@ func (s *Suite) datagrams() error {
 					return err
 				}
 				s.packets = append(s.packets, conn)
+				if err := widen(conn); err != nil {
+					return fmt.Errorf("%s port %d: %w", network, port, err)
+				}
 				s.serve(fmt.Sprintf("%s port %d", network, port), func() error { return serve(conn) })
 			}
 		}
 		return nil
 	})
+}
+
+// backlog is how many bytes of datagrams wait at a socket, with the kernel's own for each: an interface may send 1024 at once, and this is
+// enough for some twenty interfaces, even if nobody reads meanwhile.
+const backlog = 32 << 20
+
+// widen makes a socket hold the backlog, which is more than the machine's limit for all sockets.
+func widen(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlled := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, backlog) })
+	return errors.Join(controlled, os.NewSyscallError("setsockopt", err))
 }
 
 // Update tells the services of another model.
