@@ -181,7 +181,7 @@ var outsiders = []outsider{
 	{"github.com/aws", []string{"cmd/vpcbench/internal/load", "ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds"},
 		"AWS's APIs are spoken at the edge, and requests are signed there; the rest has its own types"},
 	{"github.com/rclone/gofakes3", []string{"ctrl/service/s3"}, nil, "S3's protocol is spoken in one place, behind the policies"},
-	{"github.com/miekg/dns", []string{"ctrl/check", "ctrl/service/dns"}, nil, "DNS messages are for those who ask and those who answer"},
+	{"github.com/miekg/dns", []string{"cmd/vpcbench", "ctrl/check", "ctrl/service/dns"}, []string{"ctrl/lab"}, "DNS messages are for those who ask and those who answer"},
 	{"go.etcd.io/bbolt", []string{"ctrl/service/dynamodb"}, nil, "one service stores on disk by itself; nobody else needs a database"},
 	{"github.com/spf13", []string{"cmd"}, nil, "flags are for command lines"},
 	{"golang.org/x/term", []string{"cmd"}, nil, "terminals are for command lines"},

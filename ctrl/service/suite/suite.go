@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -206,7 +205,10 @@ func widen(conn *net.UDPConn) error {
 		return err
 	}
 	controlled := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, backlog) })
-	return errors.Join(controlled, os.NewSyscallError("setsockopt", err))
+	if err := errors.Join(controlled, err); err != nil {
+		return fmt.Errorf("set receive buffer: %w", err)
+	}
+	return nil
 }
 
 // Update tells the services of another model.
