@@ -204,7 +204,9 @@ func widen(conn *net.UDPConn) error {
 	if err != nil {
 		return err
 	}
-	controlled := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, backlog) })
+	controlled := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, backlog)
+	})
 	if err := errors.Join(controlled, err); err != nil {
 		return fmt.Errorf("set receive buffer: %w", err)
 	}
@@ -273,9 +275,12 @@ func (s *Suite) route(c service.Caller, port uint16) front.Taker {
 }
 
 func (s *Suite) balance(conn net.Conn) bool {
-	consumer, ok := conn.(*net.TCPConn)
+	consumer, ok := conn.(*front.Conn)
 	if ok {
-		s.running.Go(func() { s.balancer.Handle(consumer) })
+		s.running.Go(func() {
+			defer func() { _ = consumer.Close() }() // it is closed already, but counts until now
+			s.balancer.Handle(consumer.TCPConn)
+		})
 	}
 	return ok
 }
