@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -57,6 +58,7 @@ func limitHops(request context.Context, n int) {
 // while a connection to it stands.
 func (s *Suite) handler() http.Handler {
 	handlers := s.handlers()
+	bodies := budget{callers: map[netip.Addr]*share{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
 		local, remote := front.Ends(conn)
@@ -64,6 +66,10 @@ func (s *Suite) handler() http.Handler {
 		handler := handlers[caller.Service]
 		if !known || handler == nil {
 			panic(http.ErrAbortHandler) // the way by which it came is gone
+		}
+		if size := memoryOf(caller.Service, r); size > 0 {
+			bodies.take(remote.Addr(), size)
+			defer bodies.give(remote.Addr(), size)
 		}
 		handler.ServeHTTP(w, r.WithContext(service.With(r.Context(), caller)))
 	})
