@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/lab/labtest"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/dataplane/engine"
@@ -129,7 +130,7 @@ type course struct {
 	twin   *engine.Engine
 	memory flow.Memory // the twin's
 	guests map[uint32]*silentGuest
-	number map[uint32]uint32 // of attachments, as the shape has it, by index
+	number map[uint32]uint32 // of attachments, as the shape has it, by index; the services are 0
 	last   uint32            // index that there ever was
 	sent   map[uint32]uint64 // by index
 	events map[int]reference.Event
@@ -171,7 +172,7 @@ func (c *course) meet() {
 		there[h.ID] = node("", hostName(h.ID))
 	}
 	for id, g := range c.guests {
-		if _, ok := there[id]; !ok {
+		if _, ok := there[id]; !ok && id != 0 {
 			g.tap.Close()
 			delete(c.guests, id)
 		}
@@ -183,8 +184,23 @@ func (c *course) meet() {
 			c.number[c.guests[id].index] = id
 		}
 	}
+	c.meetServices()
 	c.last = uint32(len(c.plan.Network.Attachments) - 1)
 	c.receive(nil)
+}
+
+// meetServices makes the services one more guest that says nothing.
+func (c *course) meetServices() {
+	c.t.Helper()
+	namespace := hostnet.ServicesNamespace(c.name)
+	inside := func(f func() error) error { return c.host.InGuest(namespace, f) }
+	if err := silence(inside); err != nil {
+		c.t.Fatal(err)
+	}
+	if c.guests[0] == nil {
+		a := c.attachmentIn(namespace)
+		c.guests[0] = &silentGuest{a.Index, openTap(c.t, inside, a)}
+	}
 }
 
 // take takes a step in the lab and in its twin, and says what it was and how they differ.
@@ -321,7 +337,7 @@ func (c *course) compare(want arrivals) string {
 	frames, got := map[uint32][]string{}, map[uint32][]string{}
 	for index, packets := range want {
 		tap := c.guests[c.number[index]]
-		if tap == nil {
+		if tap == nil || tap.index != index {
 			return fmt.Sprintf("the twin delivers to attachment %d, which is nobody's", index)
 		}
 		for _, b := range packets {
