@@ -268,24 +268,49 @@ func TestClosingTheListenerEndsItsConnections(t *testing.T) {
 	}
 }
 
+// of is a connection whose far end has an address.
+type of struct {
+	net.Conn
+	client netip.Addr
+}
+
+func (c *of) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.client, 1)) }
+
+// A client may have so many connections, and another one its own; all of them together have a bound, too.
 func TestConnectionsAreBounded(t *testing.T) {
-	open := openConns{conns: map[net.Conn]bool{}}
-	add := func() (net.Conn, bool) {
-		conn, _ := net.Pipe()
+	open := openConns{conns: map[net.Conn]bool{}, clients: map[netip.Addr]int{}}
+	add := func(client netip.Addr) (net.Conn, bool) {
+		near, _ := net.Pipe()
+		conn := &of{near, client}
 		return conn, open.add(conn)
 	}
-	last, _ := add()
-	for range connections - 1 {
-		if _, ok := add(); !ok {
+	client := netip.MustParseAddr("100.64.0.1")
+	var last net.Conn
+	for n := range connections {
+		if n > 0 && n%each == 0 {
+			if _, ok := add(client); ok {
+				t.Fatalf("%d connections of one client", open.clients[client])
+			}
+			client = client.Next()
+		}
+		conn, ok := add(client)
+		if !ok {
 			t.Fatalf("only %d connections", len(open.conns))
 		}
+		last = conn
 	}
-	if _, ok := add(); ok {
+	if _, ok := add(client.Next()); ok {
 		t.Errorf("%d connections", len(open.conns))
 	}
 	open.remove(last)
-	if _, ok := add(); !ok {
+	if _, ok := add(client); !ok {
 		t.Error("no connection after one has ended")
+	}
+	for conn := range open.conns {
+		open.remove(conn)
+	}
+	if len(open.clients) != 0 {
+		t.Errorf("%v are counted when all have ended", open.clients)
 	}
 }
 

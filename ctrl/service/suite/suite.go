@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/policy"
@@ -188,11 +189,33 @@ func (s *Suite) datagrams() error {
 					return err
 				}
 				s.packets = append(s.packets, conn)
+				if err := widen(conn); err != nil {
+					return fmt.Errorf("%s port %d: %w", network, port, err)
+				}
 				s.serve(fmt.Sprintf("%s port %d", network, port), func() error { return serve(conn) })
 			}
 		}
 		return nil
 	})
+}
+
+// backlog is how many bytes of datagrams wait at a socket, with the kernel's own for each: an interface may send 1024 at once, and this is
+// enough for some twenty interfaces, even if nobody reads meanwhile.
+const backlog = 32 << 20
+
+// widen makes a socket hold the backlog, which is more than the machine's limit for all sockets.
+func widen(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlled := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, backlog)
+	})
+	if err := errors.Join(controlled, err); err != nil {
+		return fmt.Errorf("set receive buffer: %w", err)
+	}
+	return nil
 }
 
 // Update tells the services of another model.
@@ -257,9 +280,12 @@ func (s *Suite) route(c service.Caller, port uint16) front.Taker {
 }
 
 func (s *Suite) balance(conn net.Conn) bool {
-	consumer, ok := conn.(*net.TCPConn)
+	consumer, ok := conn.(*front.Conn)
 	if ok {
-		s.running.Go(func() { s.balancer.Handle(consumer) })
+		s.running.Go(func() {
+			defer func() { _ = consumer.Close() }() // it is closed already, but counts until now
+			s.balancer.Handle(consumer.TCPConn)
+		})
 	}
 	return ok
 }
