@@ -102,16 +102,25 @@ func (b *Balancer) Update(services []Service) {
 		}
 		b.services[s.Ref] = o
 	}
+	left := b.leftLocked()
 	for c := range b.connections {
-		if o := b.services[c.target.Service]; o == nil || c.provider != nil && !b.config.Healthy(c.target) && b.servesLocked(o, c.target.Addr.Port()) {
+		if b.services[c.target.Service] == nil || left[c.target] {
 			c.reset()
 		}
 	}
 }
 
-// servesLocked reports whether a service has a healthy target.
-func (b *Balancer) servesLocked(o *offer, port uint16) bool {
-	return slices.ContainsFunc(o.Targets, func(a netip.Addr) bool { return b.config.Healthy(Target{o.Ref, netip.AddrPortFrom(a, port)}) })
+// leftLocked are the targets with connections that are not healthy any more, of services that have a healthy one.
+func (b *Balancer) leftLocked() map[Target]bool {
+	left := map[Target]bool{}
+	for t := range b.load {
+		if o := b.services[t.Service]; o != nil && !b.config.Healthy(t) {
+			left[t] = slices.ContainsFunc(o.Targets, func(a netip.Addr) bool {
+				return b.config.Healthy(Target{t.Service, netip.AddrPortFrom(a, t.Addr.Port())})
+			})
+		}
+	}
+	return left
 }
 
 // Serve handles every connection of a listener, which it owns from now on, until Close (nil) or an error of the listener.
