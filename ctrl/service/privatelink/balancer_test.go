@@ -292,8 +292,9 @@ func TestUpdateSparesWhatStays(t *testing.T) {
 // A connection does not outlive its target's health, unless every target is ill.
 func TestConnectionsOfAnIllTarget(t *testing.T) {
 	b := newBed(t, one, two)
-	first, second := b.ask(ofShop), b.ask(ofShop)
-	b.exchange(first)
+	first := b.ask(ofShop)
+	b.exchange(first) // its turn is over
+	second := b.ask(ofShop)
 	b.exchange(second)
 	b.fallIll(one)
 	b.Update([]Service{b.shop(one, two)})
