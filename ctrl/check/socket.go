@@ -111,6 +111,10 @@ func (s *socket) connect(remote netip.AddrPort) error {
 	if s.proto != flow.TCP {
 		return nil
 	}
+	// A TLS client's last message of the handshake and its request would wait for each other's acknowledgement.
+	if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("setsockopt TCP_NODELAY: %w", err)
+	}
 	if err := s.await(unix.POLLOUT); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net/netip"
@@ -71,6 +72,14 @@ func (s *services) update(plan *compile.Plan) error {
 		return fmt.Errorf("services: %w", err)
 	}
 	return nil
+}
+
+// keep puts an object into one of the lab's own buckets, if there is one of that name.
+func (s *services) keep(ctx context.Context, bucket, key string, body []byte) error {
+	if s.suite == nil {
+		return nil // the lab could not be started
+	}
+	return s.suite.Keep(ctx, bucket, key, body)
 }
 
 func (s *services) close() error {

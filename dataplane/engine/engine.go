@@ -357,7 +357,7 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	r.installed = 0
 	r.entry = flow.Entry{
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
-		Domains: path.Domains, Rewrite: path.Rewrite,
+		Domains: path.Domains, Rewrite: path.Rewrite, LowersMSS: path.MSS != 0,
 	}
 	e.remember(r.key.Attachment, r, p)
 	e.observe(r)
@@ -434,16 +434,8 @@ func (e *Engine) counted(r *record) bool {
 	return e.mem.Slots[r.slot].Read().Packets+e.mem.Slots[r.slot^1].Read().Packets > 0
 }
 
-// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered. While the ends of a
-// connection tell each other an MSS that has to be lowered, it gets neither.
+// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered.
 func (e *Engine) offloadPair(r *record, info *packet.Info) {
-	if r.mss != 0 && info.TCPFlags&flow.SYN != 0 && r.entry.Verdict == flow.Deliver {
-		e.evict(r)
-		if r.peer != nil {
-			e.evict(r.peer)
-		}
-		return
-	}
 	if e.offload == nil || r.family != 0 || r.linked || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
 		return
 	}

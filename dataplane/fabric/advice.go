@@ -39,6 +39,9 @@ func (p *Path) Advice() string {
 		}
 		return fmt.Sprintf("give the route %s of route table %s a target that exists, or remove it", h.Route.Prefix, h.Subnet.Routes.Name)
 	case flow.SourceDestCheck:
+		if h.Kind == HopService {
+			return fmt.Sprintf("send from an address of %s: it is answered under its own alone", h.Where)
+		}
 		return fmt.Sprintf("set source_dest_check: false on %s if it is meant to carry other hosts' packets", h.Where)
 	case flow.IGWNoPublicIPEgress:
 		return fmt.Sprintf("give the interface that has %s a public address (eip: auto)", h.Tuple.SrcAddr())

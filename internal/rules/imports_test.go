@@ -175,7 +175,7 @@ var outsiders = []outsider{
 	{"github.com/parquet-go/parquet-go", []string{"ctrl/flowlog/logfile"}, nil, "what it needs and what it panics about is dealt with once"},
 	{"github.com/apache/arrow-go", nil, []string{"ctrl/flowlog/logfile"}, "the tests' independent reader of Parquet; it is large"},
 	{"github.com/elastic/go-grok", nil, []string{"ctrl/flowlog"}, "the tests' independent reader of records"},
-	{"github.com/beevik/ntp", nil, []string{"ctrl/service/ntp"}, "the tests' independent client of the time service"},
+	{"github.com/beevik/ntp", nil, []string{"ctrl/lab", "ctrl/service/ntp"}, "the tests' independent client of the time service, alone and from inside an instance"},
 	{"golang.org/x/net", []string{"ctrl/service/dns", "ctrl/service/ntp", "ctrl/service/suite"}, nil,
 		"datagrams go out from the address that was asked, and metadata with the hop limit that an instance chose"},
 	{"github.com/aws", []string{"cmd/vpcbench/internal/load", "ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds"},

@@ -215,12 +215,16 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// A query over TCP that is longer than any of ours ends the connection; a garbled one is told so.
+// A query over TCP that is longer than any of ours ends the connection, after the answers before it and with FIN although a part of it is
+// never read; a garbled one is told so.
 func TestWrongMessages(t *testing.T) {
 	m := large()
 	port := serve(t, NewServer(directory{m}, New(m)), "4", "0.0.0.0")
 	c := dial(t, "tcp", "127.0.0.1", "127.0.0.5", port)
-	if _, err := c.Conn.Write(binary.BigEndian.AppendUint16(nil, maxSize+1)); err != nil {
+	if got := exchange(t, c, query("db.corp.internal A")); len(got.Answer) != 1 {
+		t.Errorf("before an overlong query: %v", got)
+	}
+	if _, err := c.Conn.Write(append(binary.BigEndian.AppendUint16(nil, maxSize+1), "of which this is all"...)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.ReadMsg(); !errors.Is(err, io.EOF) {

@@ -17,6 +17,9 @@ const (
 	connections, each = 4096, 64
 	// idle is how long a connection may take for a query and its answer (RFC 7766, section 6.2.3).
 	idle = 10 * time.Second
+	// lingering is how long one that ends waits for the client to close, too, and leftover how many bytes are read of it meanwhile.
+	lingering = time.Second
+	leftover  = 1 << 16
 )
 
 // ServeTCP answers on a listener's connections until it is closed, which is no error. It closes the listener and all connections when it
@@ -50,6 +53,17 @@ func (s *Server) runTCP(conn net.Conn) {
 	local, remote := addrOf(conn.LocalAddr()), addrOf(conn.RemoteAddr())
 	for s.exchange(conn, local, remote) == nil {
 	}
+	hangUp(conn)
+}
+
+// hangUp ends a connection with FIN. To close it with bytes unread would be a RST, by which a client loses the answers that it has not
+// read yet (RFC 1122, section 4.2.2.13).
+func hangUp(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingering)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, conn, leftover) // what comes does not matter any more
 }
 
 func (s *Server) exchange(conn net.Conn, local, remote netip.Addr) error {

@@ -294,6 +294,11 @@ func (s *Suite) PEM() []byte { return s.authority.PEM() }
 // User are the credentials of an internet host, which acts as an IAM user of its name.
 func (s *Suite) User(account, host string) iam.Credentials { return s.store.User(account, host) }
 
+// Keep puts an object of the lab's own into a bucket, whatever the bucket's policy says. It does nothing if there is no such bucket.
+func (s *Suite) Keep(ctx context.Context, bucket, key string, body []byte) error {
+	return s.s3.Keep(ctx, bucket, key, body)
+}
+
 // Close ends all services and waits until they have.
 func (s *Suite) Close() error {
 	if s.closing.Swap(true) {
