@@ -125,7 +125,7 @@ func (s *socket) connect(remote netip.AddrPort) error {
 	if soError != 0 {
 		return s.failure(unix.Errno(soError))
 	}
-	s.probe.arrived()
+	s.probe.connected()
 	// An ICMP error must not end an established connection (RFC 1122 section 4.2.3.9), but with error reports on Linux lets it.
 	return s.reportErrors(false)
 }

@@ -55,9 +55,10 @@ type Engine struct {
 	samples    []Sample              // that are to be told
 	journal    journal
 	glimpses   glimpses
-	now        int64         // of the call in progress
-	sender     uint32        // who really sent the packet in progress, if it came out of a link
-	advanced   time.Duration // lab time that jumped
+	joints     map[flow.Tuple]flow.Tuple // see Join: back by front
+	now        int64                     // of the call in progress
+	sender     uint32                    // who really sent the packet in progress, if it came out of a link
+	advanced   time.Duration             // lab time that jumped
 	fragments  *fragment.Table[datagram]
 	emitted    []Emission
 	told       map[uint32]int64 // until when an attachment's ICMP errors, one an errorInterval, would have been enough
@@ -96,6 +97,7 @@ func New(c Config) (*Engine, error) {
 		delivered:  map[uint32]Count{},
 		emerged:    map[uint32]uint64{},
 		told:       map[uint32]int64{},
+		joints:     map[flow.Tuple]flow.Tuple{},
 		allowances: map[uint32]*allowance{},
 		fragments:  fragment.New[datagram](fragment.Limits{}),
 	}

@@ -50,6 +50,9 @@ type Config struct {
 	Directory Directory
 	// Now is lab time, and Wall that of the machine, which clients have, too.
 	Now, Wall func() time.Time
+	// Join is told of each connection of a load balancer to a target before its first packet, and of the consumer's that it carries on.
+	// The function that it returns reports whether the network has dropped a packet of the former, or of its answers, for good.
+	Join func(consumer, target privatelink.Ends) (refused func() bool)
 	// MAC is the Ethernet address of an interface: 02:29:96:8f:6a:2d.
 	MAC func(*vpc.ENI) string
 	// Denied is told of each request that a policy, or its signature, refused.
