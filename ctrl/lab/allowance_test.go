@@ -57,14 +57,25 @@ func TestResolverAllowance(t *testing.T) {
 		}
 		greedy := node("a", fmt.Sprint("c", modest))
 		flood, start := b.asker(greedy, 3*linkLocalAllowance), b.tallyOf(greedy)
+		sent := uint64(len(flood.answers))
+		var end tally
+		var most float64 // that may be delivered of the flood
+		drown := func() {
+			began := time.Now()
+			flood.burst()
+			eventually(func() bool { // each has its fate
+				end = b.tallyOf(greedy)
+				return end.delivered.Packets-start.delivered.Packets+end.lost()-start.lost() >= sent
+			})
+			most = linkLocalAllowance * (1 + time.Since(began).Seconds())
+		}
 
 		began := time.Now()
 		var all sync.WaitGroup
 		for _, c := range clients {
 			all.Go(c.pace)
 		}
-		floodBegan := time.Now()
-		all.Go(flood.burst)
+		all.Go(drown)
 		all.Wait()
 		t.Logf("%d queries in %v: %.0f a second", modest*queries, time.Since(began), modest*queries/time.Since(began).Seconds())
 
@@ -75,15 +86,8 @@ func TestResolverAllowance(t *testing.T) {
 				t.Errorf("%s: %d of %d queries are delivered; dropped are %v", c.node, sent, queries, now.dropped)
 			}
 		}
-		sent := uint64(len(flood.answers))
-		var now tally
-		until(t, "each packet of the flood has its fate", func() bool {
-			now = b.tallyOf(greedy)
-			return now.delivered.Packets-start.delivered.Packets+now.lost()-start.lost() >= sent
-		})
-		most := linkLocalAllowance * (1 + time.Since(floodBegan).Seconds())
-		delivered := now.delivered.Packets - start.delivered.Packets
-		excess := now.dropped[flow.LinkLocalAllowance].Packets - start.dropped[flow.LinkLocalAllowance].Packets
+		delivered := end.delivered.Packets - start.delivered.Packets
+		excess := end.dropped[flow.LinkLocalAllowance].Packets - start.dropped[flow.LinkLocalAllowance].Packets
 		flood.end(int(delivered))
 		if delivered+excess != sent || delivered < linkLocalAllowance || float64(delivered) > most {
 			t.Errorf("of a flood of %d packets %d are delivered, and %d dropped by name; %.0f at most may be delivered", sent, delivered, excess, most)
