@@ -139,12 +139,14 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 	account := func(ctx context.Context) string { return iam.From(ctx).Principal.Account }
 	s.s3, err = s3.New(s3.Config{
 		Dir: filepath.Join(c.Dir, "s3"), Gate: s.gate, Now: c.Now, Wall: c.Wall, Account: account, CheckPolicy: checkPolicy, Backend: m.Services.S3Backend,
+		Room: func() error { return room(c.Dir) },
 	})
 	if err != nil {
 		return fmt.Errorf("s3: %w", err)
 	}
 	s.dynamodb, err = dynamodb.New(dynamodb.Config{
 		Path: filepath.Join(c.Dir, "dynamodb.db"), Gate: s.gate, Now: c.Now, Account: account, Backend: m.Services.DynamoDBBackend,
+		Room: func() error { return room(c.Dir) },
 	})
 	if err != nil {
 		return fmt.Errorf("dynamodb: %w", err)
