@@ -13,14 +13,16 @@ import (
 	"strings"
 )
 
-// Traces lists what is on this machine that a lab may have left, one line each, sorted: named namespaces, mounts and files that
-// carry its name, links of this namespace, processes that are children of this one or have the given command line, and this
+// Traces lists what is on this machine that a lab may have left or spoiled, one line each, sorted: named namespaces, mounts and files that
+// carry its name, what the machine's own resolver files say, links of this namespace, processes that are children of this one or have the given command line, and this
 // process's open files by kind. Two equal lists mean that nothing was left, and nothing taken away.
 func Traces(lab string, commands ...string) ([]string, error) {
 	var list []string
 	for _, f := range []func() ([]string, error){
 		func() ([]string, error) { return named("/run/netns", "vpclab-"+lab+".") },
 		func() ([]string, error) { return named("/run/vpclab", lab) },
+		func() ([]string, error) { return named("/etc/netns", "vpclab-"+lab+".") },
+		resolvers,
 		func() ([]string, error) { return mounts(lab) },
 		links,
 		func() ([]string, error) { return processes(commands) },
@@ -46,6 +48,26 @@ func named(dir, prefix string) ([]string, error) {
 		if strings.HasPrefix(e.Name(), prefix) {
 			list = append(list, "file "+filepath.Join(dir, e.Name()))
 		}
+	}
+	return list, nil
+}
+
+// resolvers are the machine's resolv.conf and those of network namespaces that are not a lab's, with what they say.
+func resolvers() ([]string, error) {
+	files, err := filepath.Glob("/etc/netns/*/resolv.conf")
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, file := range append(files, "/etc/resolv.conf") {
+		if strings.HasPrefix(file, "/etc/netns/vpclab-") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		list = append(list, fmt.Sprintf("file %s %q", file, text))
 	}
 	return list, nil
 }
