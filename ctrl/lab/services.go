@@ -50,7 +50,7 @@ func (s *services) start(plan *compile.Plan) error {
 	s.directory.update(plan)
 	dir := filepath.Join(s.lab.host.Dir(), "services")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return fmt.Errorf("services: %w", err)
 	}
 	started, err := suite.Start(suite.Config{
 		Lab: s.lab.name, Dir: dir, Directory: &s.directory, Now: s.lab.Now, Wall: time.Now, Denied: s.denied, Broken: func(err error) { s.lab.fail(0, err) },
@@ -62,7 +62,10 @@ func (s *services) start(plan *compile.Plan) error {
 		return fmt.Errorf("services: %w", err)
 	}
 	s.suite = started
-	return os.WriteFile(s.authority(), started.PEM(), 0o644)
+	if err := os.WriteFile(s.authority(), started.PEM(), 0o644); err != nil {
+		return fmt.Errorf("services: %w", err)
+	}
+	return nil
 }
 
 // authority is the path of the file with which clients trust the services.
