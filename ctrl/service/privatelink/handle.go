@@ -53,11 +53,12 @@ func (b *Balancer) caller(consumer *net.TCPConn) (service.Caller, bool) {
 	return caller, ok && caller.Via == service.ByInterface && caller.Endpoint != nil
 }
 
+// refuse counts before it tells, so that whoever was refused finds it counted.
 func (b *Balancer) refuse(consumer *net.TCPConn, why Refusal) {
-	reset(consumer)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.stats.Refused[why]++
+	b.mu.Unlock()
+	reset(consumer)
 }
 
 // connect finds a target that takes the connection: the one whose turn it is or, if that one does not, the next.
