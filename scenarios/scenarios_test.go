@@ -105,6 +105,7 @@ func run(t *testing.T, file string, offload bool) {
 	}()
 	before, _ := unaccounted(t, l, 100*time.Millisecond)
 	runner := check.NewRunner(l)
+	runner.Dir = filepath.Dir(file)
 	defer runner.Close()
 	for _, step := range s.Steps {
 		runStep(ctx, t, l, runner, step)

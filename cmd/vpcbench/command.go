@@ -97,9 +97,9 @@ func command(open opener) *cobra.Command {
 	f.StringVar(&o.json, "json", "",
 		"write the report, with every single run, to this file; - for standard output, with the table on standard error")
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
-	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-log/vpclab", "vpclab-peering/wireguard", "vpclab-joined/veth", "vpclab-s3/veth-s3"},
+	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-log/vpclab", "vpclab-peering/wireguard", "vpclab-joined/veth", "vpclab-s3/veth-s3", "vpclab-dns/veth-dns"},
 		"beds to compare, as subject/base")
-	f.Lookup("compare").DefValue = "those of the targets, and vpclab/kernel"
+	f.Lookup("compare").DefValue = "those of the targets, vpclab/kernel and vpclab-dns/veth-dns"
 	return cmd
 }
 
@@ -120,6 +120,8 @@ A bed is a network with a client and a server:
   veth            one bare veth pair: the most that any network of namespaces can reach
   vpclab-s3       an instance that asks the lab's S3 through a gateway endpoint; eBPF forwards
   veth-s3         the same S3 at the end of a bare veth pair: what its own work leaves
+  vpclab-dns      32 instances that ask their VPC's resolver; the engine forwards every packet
+  veth-dns        as many sockets that ask a bare miekg/dns server at the end of a veth pair
 
 The loads:
 `)
@@ -182,8 +184,8 @@ func (o options) plan() (plan, error) {
 		if !slices.Contains(bedNames, subject) || !slices.Contains(bedNames, base) {
 			return plan{}, fmt.Errorf("--compare %s: must be two beds, as vpclab/veth; beds are %s", text, strings.Join(bedNames, ", "))
 		}
-		if isStore(subject) != isStore(base) {
-			return plan{}, fmt.Errorf("--compare %s: only one of them has an S3; %s compares with %s", text, vpclabS3, vethS3)
+		if farEnd(subject) != farEnd(base) {
+			return plan{}, fmt.Errorf("--compare %s: no load runs on both; %s compares with %s, and %s with %s", text, vpclabS3, vethS3, vpclabDNS, vethDNS)
 		}
 		if v := (versus{subject, base}); !slices.Contains(compared, v) {
 			compared = append(compared, v)

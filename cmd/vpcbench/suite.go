@@ -64,7 +64,7 @@ func linesOf(loads []load.Load, compared []versus) []line {
 	var lines []line
 	for _, l := range loads {
 		for _, v := range compared {
-			if isStore(v.subject) == l.Store {
+			if farEnd(v.subject) == l.Far {
 				lines = append(lines, line{l, v})
 			}
 		}

@@ -77,13 +77,13 @@ func TestEffortAndLengthOfAPlan(t *testing.T) {
 	}
 }
 
-// Loads that ask an S3 run where there is one, and the others elsewhere.
+// Loads that ask a service run where there is one, and the others elsewhere.
 func TestLoadsRunWhereTheyCan(t *testing.T) {
 	var got []string
-	for _, l := range linesOf(load.All(), []versus{{vpclab, veth}, {vpclabS3, vethS3}}) {
+	for _, l := range linesOf(load.All(), []versus{{vpclab, veth}, {vpclabS3, vethS3}, {vpclabDNS, vethDNS}}) {
 		got = append(got, l.load.Name+" "+l.subject)
 	}
-	want := []string{"tcp vpclab", "rr vpclab", "crr vpclab", "pps vpclab", "s3-get vpclab-s3", "s3-put vpclab-s3", "s3-small vpclab-s3"}
+	want := []string{"tcp vpclab", "rr vpclab", "crr vpclab", "pps vpclab", "s3-get vpclab-s3", "s3-put vpclab-s3", "s3-small vpclab-s3", "dns vpclab-dns"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -22,7 +22,7 @@ type Lab interface {
 	// Mark is a position in the lab's journal of dropped packets.
 	Mark() uint64
 	// Drops lists the packets dropped since mark that belong to the connection that conn began as its sender sees it: in either
-	// direction, before and after address translation, and behind appliances. Oldest first.
+	// direction, before and after address translation, and behind appliances and load balancers. Oldest first.
 	Drops(mark uint64, conn flow.Tuple) []Drop
 	// Delivered reports whether a packet sent since mark with exactly the tuple conn, as its sender sees it, reached the guest that it
 	// was meant for, or a service. Packets of the opposite direction do not count.
@@ -70,6 +70,8 @@ type Drop struct {
 	At     string   // the hop: "web/sg-in", "igw"
 	Hops   []string // the way the packet took, one line a hop, the last being where it was dropped
 	Advice string   // what change would let it pass; may be empty
+	// Carried says that the packet was not of the connection itself, but of that by which a load balancer carries it on.
+	Carried bool
 }
 
 // Failed is the outcome of a check that came to an end which no other outcome describes: a program's or a server's exit or HTTP status

@@ -74,6 +74,9 @@ func (p *probe) look(now time.Time) {
 // arrived notes that the other side was heard.
 func (p *probe) arrived() { p.watch.arrived() }
 
+// connected notes that the other side took the connection.
+func (p *probe) connected() { p.watch.connected() }
+
 func (p *probe) timeout() error {
 	if drops := p.current(); len(drops) > 0 {
 		return &end{outcome: scenario.Timeout, detail: "dropped at " + drops[0].At + " for " + drops[0].Reason.String()}

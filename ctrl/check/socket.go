@@ -111,6 +111,10 @@ func (s *socket) connect(remote netip.AddrPort) error {
 	if s.proto != flow.TCP {
 		return nil
 	}
+	// A TLS client's last message of the handshake and its request would wait for each other's acknowledgement.
+	if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("setsockopt TCP_NODELAY: %w", err)
+	}
 	if err := s.await(unix.POLLOUT); err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func (s *socket) connect(remote netip.AddrPort) error {
 	if soError != 0 {
 		return s.failure(unix.Errno(soError))
 	}
-	s.probe.arrived()
+	s.probe.connected()
 	// An ICMP error must not end an established connection (RFC 1122 section 4.2.3.9), but with error reports on Linux lets it.
 	return s.reportErrors(false)
 }

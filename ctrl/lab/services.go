@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net/netip"
@@ -15,8 +16,10 @@ import (
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/service/dns"
+	"github.com/vpclab/vpclab/ctrl/service/privatelink"
 	"github.com/vpclab/vpclab/ctrl/service/suite"
 	"github.com/vpclab/vpclab/ctrl/vpc"
+	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
 // services are the lab's own: resolver, instance metadata, time, and AWS's services with their endpoints.
@@ -52,6 +55,7 @@ func (s *services) start(plan *compile.Plan) error {
 	started, err := suite.Start(suite.Config{
 		Lab: s.lab.name, Dir: dir, Directory: &s.directory, Now: s.lab.Now, Wall: time.Now, Denied: s.denied, Broken: func(err error) { s.lab.fail(0, err) },
 		Open: func(f func() error) error { return s.lab.host.InGuest(hostnet.ServicesNamespace(s.lab.name), f) },
+		Join: s.join,
 		MAC:  func(e *vpc.ENI) string { return compile.MAC(e).String() },
 	}, plan.Model)
 	if err != nil {
@@ -73,11 +77,31 @@ func (s *services) update(plan *compile.Plan) error {
 	return nil
 }
 
+// keep puts an object into one of the lab's own buckets, if there is one of that name.
+func (s *services) keep(ctx context.Context, bucket, key string, body []byte) error {
+	if s.suite == nil {
+		return nil // the lab could not be started
+	}
+	return s.suite.Keep(ctx, bucket, key, body)
+}
+
 func (s *services) close() error {
 	if s.suite == nil {
 		return nil
 	}
 	return s.suite.Close()
+}
+
+// join lets who asks for a consumer's connection know of the load balancer's that carries it on.
+func (s *services) join(consumer, target privatelink.Ends) (refused func() bool) {
+	mark, back := monotonic(), tupleOf(target)
+	s.lab.engine.Join(tupleOf(consumer), back)
+	return func() bool { return s.lab.engine.Refused(mark, back) }
+}
+
+// tupleOf is a connection's first packet in the services' namespace.
+func tupleOf(e privatelink.Ends) flow.Tuple {
+	return flow.MakeTuple(flow.TCP, e.From.Addr(), e.From.Port(), e.To.Addr(), e.To.Port())
 }
 
 func (s *services) denied(c service.Caller, a service.Access, d *service.Denied) {

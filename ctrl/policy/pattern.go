@@ -107,7 +107,11 @@ func (p *pattern) variable(n *node, inside string) error {
 	return nil
 }
 
-// resolve puts the request's values in; wildcards in them are plain characters. false: a variable has no value, or several, and no default.
+// longest is how many characters a pattern may have with the request's values in it: more than any value that it could match.
+const longest = 1 << 16
+
+// resolve puts the request's values in; wildcards in them are plain characters. false: a variable has no value, or several, and no default;
+// or the pattern becomes too long, as a value that comes many times makes it.
 func (p *pattern) resolve(k keys) ([]glyph, bool) {
 	if len(p.variables) == 0 {
 		return p.glyphs, true
@@ -125,6 +129,9 @@ func (p *pattern) resolve(k keys) ([]glyph, bool) {
 		for _, r := range value {
 			out = append(out, glyph{r: r})
 		}
+		if len(out) > longest {
+			return nil, false
+		}
 		from = v.at
 	}
 	return append(out, p.glyphs[from:]...), true
@@ -133,6 +140,9 @@ func (p *pattern) resolve(k keys) ([]glyph, bool) {
 // match says that a whole text fits. Its time is the product of both lengths, whatever the wildcards.
 func match(glyphs []glyph, text string) bool {
 	runes := []rune(text)
+	if tooLong(glyphs, len(runes)) {
+		return false
+	}
 	// reached[i]: the glyphs so far fit the first i characters.
 	reached, next := make([]bool, len(runes)+1), make([]bool, len(runes)+1)
 	reached[0] = true
@@ -148,6 +158,16 @@ func match(glyphs []glyph, text string) bool {
 		reached, next = next, reached
 	}
 	return reached[len(runes)]
+}
+
+// tooLong says that glyphs stand for more characters than there are.
+func tooLong(glyphs []glyph, characters int) bool {
+	for _, g := range glyphs {
+		if !g.repeats() {
+			characters--
+		}
+	}
+	return characters < 0
 }
 
 func (g glyph) repeats() bool { return g.kind == many || g.kind == manyInSegment }

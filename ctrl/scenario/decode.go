@@ -302,7 +302,7 @@ func decodeInstance(e entry) *vpc.Instance {
 	i := &vpc.Instance{
 		Name: e.key, Forward: boolOf(n.get("forward"), false),
 		Serve: decodeListeners(n.get("serve")), Run: textsOf(n.get("run")),
-		Role: vpc.Role{Name: textOf(n.get("role").get("name"))}, Metadata: decodeMetadata(n.get("metadata")),
+		Role: vpc.Role{None: textOf(n.get("role")) == noRole, Name: textOf(n.get("role").get("name"))}, Metadata: decodeMetadata(n.get("metadata")),
 	}
 	check := boolOf(n.get("source_dest_check"), true)
 	i.Interfaces = append(i.Interfaces, decodeENI(n, e.key, "eth0", check))

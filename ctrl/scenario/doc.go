@@ -52,7 +52,7 @@
 //   - A policy document is a mapping; all its scalars become JSON strings. Words such as aws:SourceVpce, s3:GetObject and
 //     arn:aws:s3:::logs/* need no quotes, even inside {}. ${endpoint.NAME} is of the policy's own VPC, and in `services` of any VPC;
 //     ${VPC/endpoint.NAME} and ${vpc.NAME} are of the lab. What a change removed keeps its ID. A role's `name` is the instance's by
-//     default; instances that name the same role in one account have one policy.
+//     default; instances that name the same role in one account have one policy. `role: none` is an instance without any.
 //   - A table's `key` and `sort` are an attribute and its type, S by default: `id N`. A private zone's record is an address, a list of them,
 //     or a mapping from A, AAAA, CNAME, MX, NS, PTR, SRV and TXT to values, with a `TTL` of 300 by default. Its name is `@`, relative to
 //     the zone, or whole.

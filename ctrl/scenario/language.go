@@ -158,7 +158,8 @@ var (
 			field{key: "forward", about: "The guest forwards packets, as an appliance does.", is: boolean},
 			field{key: "serve", about: "Built-in listeners.", is: array{listener}},
 			field{key: "run", about: "A program to run in the instance, and its arguments.", is: array{freeText}},
-			field{key: "role", about: "What the instance's programs may do; everything by default.", is: roleObject},
+			field{key: "role", about: "What the instance's programs may do; everything by default, and nothing that takes credentials if it is `none`.",
+				is: either{noRoleText, roleObject}},
 			field{key: "metadata", about: "How the instance's metadata service answers.", is: metadataObject},
 		)}
 

@@ -34,6 +34,13 @@ var (
 	// principal is judged by package vpc, in AWS's words.
 	principal = text{want: "\"*\", an account of 12 digits, or an ARN", types: []scalarType{typeString, typeInteger}, pattern: `^[\s\S]+$`}
 	roleName  = text{want: "a role's name: up to 64 letters, digits and characters of _+=,.@-", pattern: `^[A-Za-z0-9_+=,.@-]{1,64}$`}
+	// noRoleText is the `role` of an instance without an instance profile.
+	noRoleText = text{want: "`none`", pattern: `^` + noRole + `$`, parse: func(s string) *fault {
+		if s == noRole {
+			return nil
+		}
+		return faultf(0, "write `none`, or a mapping such as {name: reader}", "%s is not a role", quote(s))
+	}}
 	hopLimit  = text{want: "a number from 1 to 64", types: []scalarType{typeInteger}, parse: checkBetween(1, 64)}
 	wholeZone = text{want: "an availability zone such as us-east-1b", pattern: reZone, parse: checkWholeZone}
 
@@ -125,6 +132,8 @@ var (
 
 	recordSetObject = object{name: "record set", about: "The records of one name, by type.", fields: recordSetFields()}
 )
+
+const noRole = "none"
 
 // The values of `tokens`.
 const (

@@ -18,7 +18,7 @@ vpcs:
     cidr: 10.0.0.0/16
     dns: {hostnames: true}
     subnets: {web: {cidr: 10.0.0.0/24, az: a}, back: {cidr: 10.0.1.0/24, az: b}}
-    instances: {web: {subnet: web, role: {name: reader}, metadata: {tokens: required, hop_limit: 2, ipv6: true}}, db: {subnet: back, metadata: {enabled: false}}}
+    instances: {web: {subnet: web, role: {name: reader}, metadata: {tokens: required, hop_limit: 2, ipv6: true}}, db: {subnet: back, role: none, metadata: {enabled: false}}}
     endpoints:
       s3: {type: gateway, service: s3, route_tables: [main]}
       sqs: {type: interface, service: sqs, subnets: [web, back], ip: {back: 10.0.1.9}}
@@ -72,7 +72,10 @@ private_zones:
 	if web := app.Instance("web"); web.Role.Name != "reader" || web.Metadata != (vpc.Metadata{TokensRequired: true, HopLimit: 2, IPv6: true}) {
 		t.Errorf("web %+v %+v", web.Role, web.Metadata)
 	}
-	if db := app.Instance("db"); !db.Metadata.Disabled || db.Metadata.HopLimit != 1 || db.Role.Name != "db" {
+	if target := data.Instance("target"); target.Role != (vpc.Role{Name: "target"}) {
+		t.Errorf("target %+v", target.Role)
+	}
+	if db := app.Instance("db"); !db.Metadata.Disabled || db.Metadata.HopLimit != 1 || db.Role != (vpc.Role{None: true}) {
 		t.Errorf("db %+v %+v", db.Role, db.Metadata)
 	}
 	if s := m.Services; *s.Buckets[0] != (vpc.Bucket{Name: "logs", Region: "us-east-1", Account: "123456789012"}) ||

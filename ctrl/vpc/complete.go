@@ -206,7 +206,9 @@ func launchDefaults(i *Instance, n int, e *ENI) {
 // endpointDefaults fills in what the VPC's endpoints and endpoint services leave out, and its instances say of themselves.
 func (c *completion) endpointDefaults(v *VPC) {
 	for _, i := range v.Instances {
-		i.Role.Name = cmp.Or(i.Role.Name, i.Name)
+		if !i.Role.None {
+			i.Role.Name = cmp.Or(i.Role.Name, i.Name)
+		}
 		i.Metadata.HopLimit = cmp.Or(i.Metadata.HopLimit, 1)
 	}
 	for _, e := range v.Endpoints {

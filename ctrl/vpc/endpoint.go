@@ -127,7 +127,8 @@ type ZoneRecord struct {
 
 // Role is what an instance's programs may do (IAM role of its instance profile).
 type Role struct {
-	Name   string // the instance's unless the file says otherwise
+	None   bool   // it has no instance profile
+	Name   string // the instance's unless the file says otherwise; empty if there is none
 	Policy string // JSON; empty: everything
 }
 

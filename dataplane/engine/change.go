@@ -126,6 +126,7 @@ func (e *Engine) Sweep(now int64) {
 	records, tracks := len(e.records.members), len(e.tracking.members)
 	e.harvest()
 	e.sweepFragments()
+	e.sweepJoints()
 	e.mu.Unlock()
 	for records > 0 || tracks > 0 {
 		e.mu.Lock()

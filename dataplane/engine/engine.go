@@ -55,9 +55,10 @@ type Engine struct {
 	samples    []Sample              // that are to be told
 	journal    journal
 	glimpses   glimpses
-	now        int64         // of the call in progress
-	sender     uint32        // who really sent the packet in progress, if it came out of a link
-	advanced   time.Duration // lab time that jumped
+	joints     map[flow.Tuple]flow.Tuple // see Join: back by front
+	now        int64                     // of the call in progress
+	sender     uint32                    // who really sent the packet in progress, if it came out of a link
+	advanced   time.Duration             // lab time that jumped
 	fragments  *fragment.Table[datagram]
 	emitted    []Emission
 	told       map[uint32]int64 // until when an attachment's ICMP errors, one an errorInterval, would have been enough
@@ -96,6 +97,7 @@ func New(c Config) (*Engine, error) {
 		delivered:  map[uint32]Count{},
 		emerged:    map[uint32]uint64{},
 		told:       map[uint32]int64{},
+		joints:     map[flow.Tuple]flow.Tuple{},
 		allowances: map[uint32]*allowance{},
 		fragments:  fragment.New[datagram](fragment.Limits{}),
 	}
@@ -357,7 +359,7 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	r.installed = 0
 	r.entry = flow.Entry{
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
-		Domains: path.Domains, Rewrite: path.Rewrite,
+		Domains: path.Domains, Rewrite: path.Rewrite, LowersMSS: path.MSS != 0,
 	}
 	e.remember(r.key.Attachment, r, p)
 	e.observe(r)
@@ -434,16 +436,8 @@ func (e *Engine) counted(r *record) bool {
 	return e.mem.Slots[r.slot].Read().Packets+e.mem.Slots[r.slot^1].Read().Packets > 0
 }
 
-// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered. While the ends of a
-// connection tell each other an MSS that has to be lowered, it gets neither.
+// offloadPair gives the fast path both directions, the answer first: it may come as soon as the packet is delivered.
 func (e *Engine) offloadPair(r *record, info *packet.Info) {
-	if r.mss != 0 && info.TCPFlags&flow.SYN != 0 && r.entry.Verdict == flow.Deliver {
-		e.evict(r)
-		if r.peer != nil {
-			e.evict(r.peer)
-		}
-		return
-	}
 	if e.offload == nil || r.family != 0 || r.linked || !offloadable(info) || r.entry.Out == r.key.Attachment && r.arrives.Reply() == r.key.Tuple {
 		return
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
@@ -17,6 +18,8 @@ type Drop struct {
 	Path fabric.Path
 	// Before are the stations in front of the link that brought the packet, as they are now; Drops fills them in.
 	Before []fabric.Hop
+	// Carried says that it is not of the connection that was asked for, but of that by which a load balancer carries it on. Drops fills it in.
+	Carried bool
 }
 
 // journal keeps the latest drops that were decided by a walk. Repetitions that the cache answers are not in it. The ring is used in
@@ -92,15 +95,15 @@ func (e *Engine) Mark(now int64) int64 {
 }
 
 // Drops lists the packets dropped since mark that belong to the connection which began with tuple, as its sender sees it: either
-// direction, before and after address translation, behind appliances. Oldest first.
+// direction, before and after address translation, behind appliances and load balancers. Oldest first.
 func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	family := e.family(tuple)
+	family, own := e.family(tuple), e.leg(tuple)
 	// A fragment that is not its packet's first one has no ports.
 	portless := tuple
 	portless.SrcPort, portless.DstPort = 0, 0
-	family[portless] = true
+	family[portless], own[portless] = true, true
 	var drops []Drop
 	e.journal.since(mark, func(d *Drop) {
 		if family[d.Key.Tuple] || family[d.Path.Tuple] {
@@ -108,7 +111,8 @@ func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 		}
 	})
 	for i := range drops {
-		drops[i].Before = e.before(&drops[i])
+		d := &drops[i]
+		d.Before, d.Carried = e.before(d), !own[d.Key.Tuple] && !own[d.Path.Tuple]
 	}
 	return drops
 }
@@ -164,8 +168,8 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 	return false
 }
 
-// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, the answers to all of
-// them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
+// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, what a load balancer
+// carries it on as, the answers to all of them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
 func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -182,8 +186,20 @@ func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	return family
 }
 
-// family is Family without the errors, for who holds the lock. Between two gateways a packet has a tuple that neither its sender nor its receiver knows.
+// family is Family without the errors, for who holds the lock.
 func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
+	set := e.leg(tuple)
+	for t := range maps.Clone(set) {
+		if back, carried := e.joints[t]; carried {
+			maps.Copy(set, e.leg(back))
+			maps.Copy(set, e.leg(e.net.Services.Outside(back))) // a refusal is not remembered for long
+		}
+	}
+	return set
+}
+
+// leg is family up to a load balancer. Between two gateways a packet has a tuple that neither its sender nor its receiver knows.
+func (e *Engine) leg(tuple flow.Tuple) map[flow.Tuple]bool {
 	set := map[flow.Tuple]bool{tuple: true, tuple.Reply(): true}
 	for grown := true; grown; {
 		grown = false

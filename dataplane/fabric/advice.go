@@ -3,6 +3,7 @@ package fabric
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -13,6 +14,9 @@ func (p *Path) Advice() string {
 		return ""
 	}
 	h := &p.hops[p.numHops-1]
+	if h.vain() {
+		return h.Asked.use()
+	}
 	switch h.Reason {
 	case flow.SGRulesMismatch:
 		if h.Midway {
@@ -39,6 +43,9 @@ func (p *Path) Advice() string {
 		}
 		return fmt.Sprintf("give the route %s of route table %s a target that exists, or remove it", h.Route.Prefix, h.Subnet.Routes.Name)
 	case flow.SourceDestCheck:
+		if h.Kind == HopService {
+			return fmt.Sprintf("send from an address of %s: it is answered under its own alone", h.Where)
+		}
 		return fmt.Sprintf("set source_dest_check: false on %s if it is meant to carry other hosts' packets", h.Where)
 	case flow.IGWNoPublicIPEgress:
 		return fmt.Sprintf("give the interface that has %s a public address (eip: auto)", h.Tuple.SrcAddr())
@@ -55,6 +62,8 @@ func (p *Path) Advice() string {
 		return fmt.Sprintf("send less at a time, or give the link of %s a higher rate", h.Where)
 	case flow.LinkLoss:
 		return fmt.Sprintf("take `loss` out of the link of %s", h.Where)
+	case flow.NATIdle:
+		return fmt.Sprintf("open a new connection: %s has forgotten this one, or never knew it since another way led there when it began", h.Where)
 	case flow.NoTrackedConnection:
 		return "open a new connection"
 	case flow.UnknownDestination:
@@ -75,6 +84,36 @@ func (p *Path) Advice() string {
 		return fmt.Sprintf("send packets of at most %d bytes", p.MTU)
 	}
 	return ""
+}
+
+// vain reports whether the packet was stopped on its way to a service that would not answer it: no rule or route would help.
+func (h *Hop) vain() bool {
+	if h.Asked == nil || h.Asked.answers(&h.Tuple) || h.Midway {
+		return false
+	}
+	if icmp := h.Tuple.Protocol == flow.ICMP || h.Tuple.Protocol == flow.ICMPv6; icmp && (!h.Tuple.ICMPEcho() || h.Asked.Kind == PublicPortal) {
+		return false // an error, or a ping that a public address answers
+	}
+	switch h.Reason {
+	case flow.SGRulesMismatch, flow.ACLRestriction, flow.NoRoute, flow.ServiceUnavailable:
+		return true
+	}
+	return false
+}
+
+// use says how a service wants to be asked.
+func (p *Portal) use() string {
+	name, protocol, ports := p.Name, "TCP", make([]string, len(p.Ports))
+	if name == "" {
+		name = p.Service
+	}
+	if p.Protocol == 0 {
+		protocol = "TCP or UDP"
+	}
+	for i, port := range p.Ports {
+		ports[i] = fmt.Sprint(port)
+	}
+	return fmt.Sprintf("use %s to port %s: %s answers nothing else, whatever rules and routes allow", protocol, strings.Join(ports, " or "), name)
 }
 
 // serviceRoute says how to reach an AWS service from a subnet without a way to it. Endpoints lead to services of their own region.

@@ -184,7 +184,7 @@ type Hop struct {
 	Midway bool
 	VPC    *VPC       // at this end of a peering connection
 	Alien  netip.Addr // that is no address of the VPC, where a peering connection needs one
-	Asked  *Portal    // of a refused packet: the service whose public address it is for
+	Asked  *Portal    // of a refused packet: the service that it is for, at a public address or by an interface endpoint
 	Tuple  flow.Tuple
 	Reason flow.Reason // why the packet ended here; None when it went on
 }

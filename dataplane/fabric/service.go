@@ -67,6 +67,16 @@ type GatewayEndpoint struct {
 	Portals map[netip.Addr]*Portal // by the service's public address
 }
 
+// Outside is the tuple, in the VPC of a portal, of what a service sends from it; the zero tuple if nobody is at its ends.
+func (s *Services) Outside(t flow.Tuple) flow.Tuple {
+	p, caller := s.Portals[t.SrcAddr()], s.Callers[t.DstAddr()]
+	if p == nil || !caller.Addr.IsValid() {
+		return flow.Tuple{}
+	}
+	t.Src, t.Dst = p.Outside.As16(), caller.Addr.As16()
+	return t
+}
+
 // answers reports whether a service listens at the portal for the packet's protocol and port.
 func (p *Portal) answers(t *flow.Tuple) bool {
 	if t.Protocol != flow.TCP && t.Protocol != flow.UDP || p.Protocol != 0 && p.Protocol != t.Protocol {
@@ -183,7 +193,7 @@ func (w *walk) askByInterface(e *ENI) {
 		return
 	}
 	w.tap(e, Ingress, true, note)
-	hop := Hop{Kind: HopEndpoint, Where: e.Name}
+	hop := Hop{Kind: HopEndpoint, Where: e.Name, Subnet: e.Subnet}
 	switch t := &w.packet.Tuple; {
 	case t.Protocol != flow.TCP && !w.packet.Error:
 		w.drop(hop, flow.VPCEInterfaceProtocol)
@@ -240,7 +250,7 @@ func (w *walk) leaveServices(s *Services) {
 	} else {
 		w.domain(p.VPC.Index, p.VPC.Generation)
 	}
-	w.packet.Tuple.Src, w.packet.Tuple.Dst = p.Outside.As16(), caller.Addr.As16()
+	w.packet.Tuple = s.Outside(w.packet.Tuple)
 	if w.packet.Error {
 		w.packet.Quoted.Src, w.packet.Quoted.Dst = w.packet.Tuple.Dst, w.packet.Tuple.Src
 	}

@@ -189,6 +189,47 @@ func tapsOf(path *fabric.Path) string {
 	return strings.Join(taps, ", ")
 }
 
+// No rule lets a packet reach a service that would not answer it: what is told is how to ask.
+func TestAdviceToAskServices(t *testing.T) {
+	const endpoint, bucket = "use TCP to port 80 or 443: endpoint.sqs answers nothing else, whatever rules and routes allow",
+		"use TCP to port 80 or 443: s3 answers nothing else, whatever rules and routes allow"
+	closed := func(b *Bed, s *Services) { s.SQSGroup.Ingress = nil }
+	silent := func(b *Bed, _ *Services) { b.WebGroup.Egress = nil }
+	denied := func(b *Bed, _ *Services) { b.Private.ACL = &fabric.ACL{Name: "deny"} }
+	tests := []struct {
+		name   string
+		change func(*Bed, *Services)
+		packet fabric.Packet
+		want   string
+	}{
+		{"ping that the endpoint's group denies", closed, Ping("10.0.0.10", "10.0.1.9"), endpoint},
+		{"UDP", closed, UDP("10.0.0.10", 999, "10.0.1.9", 443), endpoint},
+		{"a port that the service has not", closed, TCP("10.0.0.10", 999, "10.0.1.9", 22), endpoint},
+		{"one that it has", closed, TCP("10.0.0.10", 999, "10.0.1.9", 443), `add "tcp 443 from 10.0.0.10/32" to the ingress rules of one of the security groups of endpoint.sqs`},
+		{"a port that the groups allow", nil, TCP("10.0.0.10", 999, "10.0.1.9", 22), endpoint},
+		{"ping that the sender's own group denies", silent, Ping("10.0.0.10", "10.0.1.9"), endpoint},
+		{"one port that it has", silent, TCP("10.0.0.10", 999, "10.0.1.9", 80), `add "tcp 80 to 10.0.1.9/32" to the egress rules of one of the security groups of web`},
+		{"UDP that the endpoint's ACL denies", denied, UDP("10.0.0.10", 999, "10.0.1.9", 443), endpoint},
+		{"TCP", denied, TCP("10.0.0.10", 999, "10.0.1.9", 443), `add "allow tcp 443 from 10.0.0.10/32" with a number to the ingress entries of acl deny`},
+		{"the middle of a connection", closed, Midstream(TCP("10.0.0.10", 999, "10.0.1.9", 22)), "open a new connection"},
+		{"UDP to S3", silent, UDP("10.0.0.10", 999, "52.216.0.1", 443), bucket},
+		{"ping to S3, which it answers", silent, Ping("10.0.0.10", "52.216.0.1"), `add "icmp to pl.s3" to the egress rules of one of the security groups of web`},
+		{"ping to an instance", silent, Ping("10.0.0.10", "10.0.0.11"), `add "icmp to 10.0.0.11/32" to the egress rules of one of the security groups of web`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := New()
+			s := b.AddServices()
+			if test.change != nil {
+				test.change(b, s)
+			}
+			if got := walk(b, test.packet, b.Web.Attachment, fabric.Forgetful{}).Advice(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // A refused packet to a service's public address is told what a person would do about it.
 func TestAdviceToReachServices(t *testing.T) {
 	tests := []struct {

@@ -100,9 +100,19 @@ func (w *walk) hop(h Hop) {
 
 // drop ends the path at a hop.
 func (w *walk) drop(h Hop, r flow.Reason) {
-	h.Reason, h.Asked = r, w.net.Internet.Portals[w.dst()]
+	h.Reason, h.Asked = r, w.asked(h.Subnet)
 	w.hop(h)
 	w.path.Verdict, w.path.Reason = flow.Drop, r
+}
+
+// asked is the service that the packet is for: by an interface endpoint of the subnet's VPC, or at a public address; nil if there is none.
+func (w *walk) asked(s *Subnet) *Portal {
+	if s != nil {
+		if e := s.VPC.ENIs[w.dst()]; e != nil && e.Portals[w.dst()] != nil && e.Portals[w.dst()].Kind == InterfacePortal {
+			return e.Portals[w.dst()]
+		}
+	}
+	return w.net.Internet.Portals[w.dst()]
 }
 
 func (w *walk) deliver(where string, attachment uint32) {

@@ -148,7 +148,7 @@ var reasons = [...]ReasonInfo{
 	{NATProtocol, "PROTOCOL_RESTRICTION", "A NAT gateway carries TCP, UDP and ICMP only.", reachabilityAnalyzer},
 	{NATFragment, "NAT_FRAGMENT_UNSUPPORTED", "A NAT gateway carries fragments of UDP only.", "VPC user guide, NAT device comparison"},
 	{NATPortExhausted, "NAT_PORT_EXHAUSTED", "All 55,000 ports of each of the NAT gateway's addresses are in use for this destination (ErrorPortAllocation).", "VPC user guide, NAT gateways"},
-	{NATIdle, "NAT_IDLE_TIMEOUT", "The NAT gateway has forgotten the connection (350 s without a packet) and answers with RST.", "VPC user guide, NAT gateways"},
+	{NATIdle, "NAT_IDLE_TIMEOUT", "The NAT gateway knows no connection that the packet belongs to, and answers TCP with RST: it has forgotten it after 350 s without a packet, or the connection began by another way, such as an endpoint.", "VPC user guide, NAT gateways"},
 	{NATInbound, "NAT_INBOUND", "A NAT gateway accepts no connections from outside.", ours},
 	{EIGWInbound, "EIGW_INBOUND", "An egress-only internet gateway lets nothing in but answers.", ours},
 	{EIGWFamily, "EIGW_IPV4_UNSUPPORTED", "An egress-only internet gateway carries IPv6 only.", "VPC user guide, egress-only internet gateways"},
@@ -185,6 +185,12 @@ func (r Reason) Info() ReasonInfo {
 
 // String returns the reason's code.
 func (r Reason) String() string { return r.Info().Code }
+
+// Transient reports whether the packet's next copy may well pass: the drop says how busy the machine or the sender was, not what the VPC
+// decided.
+func (r Reason) Transient() bool {
+	return r == UpcallQueueFull || r == DeliveryFailed || r == LinkLocalAllowance
+}
 
 // ParseReason finds a reason by its code.
 func ParseReason(code string) (Reason, bool) {

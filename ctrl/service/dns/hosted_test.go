@@ -27,7 +27,7 @@ func TestPrivateHostedZones(t *testing.T) {
 		"corp.internal TXT v=spf1 \\ -all",
 		"strange.corp.internal A nonsense",
 		"elsewhere.org A 10.0.1.9")
-	zoned(m, "eu.corp.internal", "app", "db.eu.corp.internal A 10.0.2.5")
+	zoned(m, "eu.corp.internal", "app", "db.eu.corp.internal A 10.0.2.5", "eu.corp.internal NS ns.corp.internal | ns2.corp.internal")
 	zoned(m, "example.com", "data", "api.example.com A 10.1.0.5")
 	zoned(m, "sqs.us-east-1.amazonaws.com", "app data", "sqs.us-east-1.amazonaws.com A 10.0.3.5")
 	zoned(m, "internal", "app", "x.internal A 10.0.4.5")
@@ -44,6 +44,10 @@ func TestPrivateHostedZones(t *testing.T) {
 		{"app", "_sip._tcp.corp.internal SRV", "1 2 5060 db.corp.internal."},
 		{"app", "_tcp.corp.internal SRV", nodata},
 		{"app", "corp.internal SOA", "ns-1536.awsdns-00.co.uk. awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"},
+		{"app", "corp.internal NS", "ns-0.awsdns-00.com. ns-512.awsdns-00.net. ns-1024.awsdns-00.org. ns-1536.awsdns-00.co.uk."},
+		{"app", "db.corp.internal NS", nodata},
+		{"app", "eu.corp.internal NS", "ns.corp.internal. ns2.corp.internal."}, // its own
+		{"data", "corp.internal NS", "NXDOMAIN of ."},
 		{"data", "db.corp.internal A", "NXDOMAIN of ."},
 		// aliases
 		{"app", "www.corp.internal A", "db.corp.internal. 10.0.1.5 10.0.1.6"},

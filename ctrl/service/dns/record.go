@@ -11,10 +11,11 @@ import (
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
-// Times to live in seconds: AWS's for its own names, and for "there is no such name" in a private hosted zone.
+// Times to live in seconds: AWS's for its own names, and Route 53's for "there is no such name" and for the name servers of a zone.
 const (
-	ttl         = 60
-	negativeTTL = 900
+	ttl           = 60
+	negativeTTL   = 900
+	nameServerTTL = 172800
 )
 
 func header(name string, rrtype uint16, seconds uint32) dns.RR_Header {
@@ -54,6 +55,15 @@ func authority(origin string) dns.RR {
 		Hdr: header(origin, dns.TypeSOA, negativeTTL), Ns: "ns-1536.awsdns-00.co.uk.", Mbox: "awsdns-hostmaster.amazon.com.",
 		Serial: 1, Refresh: 7200, Retry: 900, Expire: 1209600, Minttl: 86400,
 	}
+}
+
+// nameServers are those of every private hosted zone. They can be asked by nobody: the zone is answered by the resolver (Route 53 developer
+// guide, working with private hosted zones).
+func nameServers(origin string) (records []dns.RR) {
+	for _, server := range []string{"ns-0.awsdns-00.com.", "ns-512.awsdns-00.net.", "ns-1024.awsdns-00.org.", "ns-1536.awsdns-00.co.uk."} {
+		records = append(records, &dns.NS{Hdr: header(origin, dns.TypeNS, nameServerTTL), Ns: server})
+	}
+	return records
 }
 
 // parse makes the records of a private hosted zone's record set.

@@ -215,12 +215,16 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// A query over TCP that is longer than any of ours ends the connection; a garbled one is told so.
+// A query over TCP that is longer than any of ours ends the connection, after the answers before it and with FIN although a part of it is
+// never read; a garbled one is told so.
 func TestWrongMessages(t *testing.T) {
 	m := large()
 	port := serve(t, NewServer(directory{m}, New(m)), "4", "0.0.0.0")
 	c := dial(t, "tcp", "127.0.0.1", "127.0.0.5", port)
-	if _, err := c.Conn.Write(binary.BigEndian.AppendUint16(nil, maxSize+1)); err != nil {
+	if got := exchange(t, c, query("db.corp.internal A")); len(got.Answer) != 1 {
+		t.Errorf("before an overlong query: %v", got)
+	}
+	if _, err := c.Conn.Write(append(binary.BigEndian.AppendUint16(nil, maxSize+1), "of which this is all"...)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.ReadMsg(); !errors.Is(err, io.EOF) {
@@ -264,24 +268,49 @@ func TestClosingTheListenerEndsItsConnections(t *testing.T) {
 	}
 }
 
+// of is a connection whose far end has an address.
+type of struct {
+	net.Conn
+	client netip.Addr
+}
+
+func (c *of) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.client, 1)) }
+
+// A client may have so many connections, and another one its own; all of them together have a bound, too.
 func TestConnectionsAreBounded(t *testing.T) {
-	open := openConns{conns: map[net.Conn]bool{}}
-	add := func() (net.Conn, bool) {
-		conn, _ := net.Pipe()
+	open := openConns{conns: map[net.Conn]bool{}, clients: map[netip.Addr]int{}}
+	add := func(client netip.Addr) (net.Conn, bool) {
+		near, _ := net.Pipe()
+		conn := &of{near, client}
 		return conn, open.add(conn)
 	}
-	last, _ := add()
-	for range connections - 1 {
-		if _, ok := add(); !ok {
+	client := netip.MustParseAddr("100.64.0.1")
+	var last net.Conn
+	for n := range connections {
+		if n > 0 && n%each == 0 {
+			if _, ok := add(client); ok {
+				t.Fatalf("%d connections of one client", open.clients[client])
+			}
+			client = client.Next()
+		}
+		conn, ok := add(client)
+		if !ok {
 			t.Fatalf("only %d connections", len(open.conns))
 		}
+		last = conn
 	}
-	if _, ok := add(); ok {
+	if _, ok := add(client.Next()); ok {
 		t.Errorf("%d connections", len(open.conns))
 	}
 	open.remove(last)
-	if _, ok := add(); !ok {
+	if _, ok := add(client); !ok {
 		t.Error("no connection after one has ended")
+	}
+	for conn := range open.conns {
+		open.remove(conn)
+	}
+	if len(open.clients) != 0 {
+		t.Errorf("%v are counted when all have ended", open.clients)
 	}
 }
 

@@ -13,16 +13,19 @@ import (
 
 // Limits of TCP connections.
 const (
-	// connections is how many are served at once; one more is closed.
-	connections = 512
+	// connections is how many are served at once, and each those of one client; one more is closed.
+	connections, each = 4096, 64
 	// idle is how long a connection may take for a query and its answer (RFC 7766, section 6.2.3).
 	idle = 10 * time.Second
+	// lingering is how long one that ends waits for the client to close, too, and leftover how many bytes are read of it meanwhile.
+	lingering = time.Second
+	leftover  = 1 << 16
 )
 
 // ServeTCP answers on a listener's connections until it is closed, which is no error. It closes the listener and all connections when it
 // returns.
 func (s *Server) ServeTCP(l net.Listener) error {
-	open := openConns{conns: map[net.Conn]bool{}}
+	open := openConns{conns: map[net.Conn]bool{}, clients: map[netip.Addr]int{}}
 	defer open.running.Wait()
 	defer open.close()
 	defer func() { _ = l.Close() }() // it may be closed already
@@ -50,6 +53,17 @@ func (s *Server) runTCP(conn net.Conn) {
 	local, remote := addrOf(conn.LocalAddr()), addrOf(conn.RemoteAddr())
 	for s.exchange(conn, local, remote) == nil {
 	}
+	hangUp(conn)
+}
+
+// hangUp ends a connection with FIN. To close it with bytes unread would be a RST, by which a client loses the answers that it has not
+// read yet (RFC 1122, section 4.2.2.13).
+func hangUp(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingering)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, conn, leftover) // what comes does not matter any more
 }
 
 func (s *Server) exchange(conn net.Conn, local, remote netip.Addr) error {
@@ -89,16 +103,19 @@ type openConns struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
+	clients map[netip.Addr]int // how many there are of each
 }
 
 // add takes a connection in if there is room.
 func (o *openConns) add(conn net.Conn) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.conns) == connections {
+	client := addrOf(conn.RemoteAddr())
+	if len(o.conns) == connections || o.clients[client] == each {
 		return false
 	}
 	o.conns[conn] = true
+	o.clients[client]++
 	return true
 }
 
@@ -106,6 +123,10 @@ func (o *openConns) remove(conn net.Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.conns, conn)
+	client := addrOf(conn.RemoteAddr())
+	if o.clients[client]--; o.clients[client] == 0 {
+		delete(o.clients, client)
+	}
 	_ = conn.Close() // all that was answered has been written
 }
 

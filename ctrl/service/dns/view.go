@@ -102,13 +102,17 @@ func resolvablePeers(m *vpc.Model, v *vpc.VPC) (peers []*vpc.VPC) {
 	return peers
 }
 
-// addHosted adds a private hosted zone. A record set that is none of its type is left out: whoever reads the scenario refuses it.
+// addHosted adds a private hosted zone, with the name servers that Route 53 gives it unless it names others. A record set that is none of
+// its type is left out: whoever reads the scenario refuses it.
 func (w view) addHosted(hosted *vpc.PrivateZone) {
 	z := newZone(dns.CanonicalName(hosted.Name), nil)
 	for _, r := range hosted.Records {
 		if records, err := parse(r); err == nil {
 			z.add(records...)
 		}
+	}
+	if z.names[z.origin][dns.TypeNS] == nil {
+		z.add(nameServers(z.origin)...)
 	}
 	w.put(z)
 }

@@ -3,6 +3,8 @@ package dynamodb
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -19,6 +21,9 @@ func canonical(body []byte) ([]byte, error) {
 	var request map[string]any
 	if err := d.Decode(&request); err != nil {
 		return nil, serialization(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, serialization(errors.New("there is something behind the request"))
 	}
 	if err := spelled(request, true); err != nil {
 		return nil, err

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 )
@@ -16,9 +19,28 @@ type Front struct {
 	Directory service.Directory
 	// Route names who takes a connection of a caller to a port; nil: nobody, and it is reset.
 	Route func(c service.Caller, port uint16) Taker
+
+	mu   sync.Mutex
+	open map[netip.Addr]int // connections by their far ends
 }
 
-// Taker takes a connection and returns at once; false: it does not want it, and the connection is reset.
+// most is how many connections one caller may have open: so many that nobody needs more, and so few that no instance takes the files and
+// the memory of all. A further one is reset.
+const most = 2048
+
+// Conn is a connection that counts as its caller's until it is closed.
+type Conn struct {
+	*net.TCPConn
+	closed func()
+}
+
+// Close closes the connection. Closing it again is an error.
+func (c *Conn) Close() error {
+	c.closed()
+	return c.TCPConn.Close()
+}
+
+// Taker takes a connection, a *Conn, and returns at once; false: it does not want it, and the connection is reset.
 type Taker func(net.Conn) bool
 
 // Serve takes connections from a listener until that is closed, which is no error.
@@ -28,21 +50,59 @@ func (f *Front) Serve(l net.Listener) error {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil
+		case passes(err):
+			<-time.After(pause)
 		case err != nil:
 			return err
+		default:
+			f.hand(conn)
 		}
-		f.hand(conn)
 	}
+}
+
+// pause is how long a listener waits for an error to pass.
+const pause = 10 * time.Millisecond
+
+// passes says that an error of accept(2) is one of the connection or of the moment, and not of the listener: connections are closed
+// sooner or later, and with them files.
+func passes(err error) bool {
+	return slices.ContainsFunc([]error{syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM},
+		func(e error) bool { return errors.Is(err, e) })
 }
 
 func (f *Front) hand(conn net.Conn) {
 	local, remote := Ends(conn)
-	if caller, ok := f.Directory.Caller(local.Addr(), remote.Addr()); ok {
-		if take := f.Route(caller, local.Port()); take != nil && take(conn) {
+	caller, known := f.Directory.Caller(local.Addr(), remote.Addr())
+	if tcp, ok := conn.(*net.TCPConn); ok && known && f.count(remote.Addr()) {
+		counted := &Conn{tcp, sync.OnceFunc(func() { f.forget(remote.Addr()) })}
+		if take := f.Route(caller, local.Port()); take != nil && take(counted) {
 			return
 		}
+		conn = counted
 	}
 	Reset(conn)
+}
+
+// count counts one more connection of a far end, unless it has all that it may.
+func (f *Front) count(remote netip.Addr) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open[remote] >= most {
+		return false
+	}
+	if f.open == nil {
+		f.open = map[netip.Addr]int{}
+	}
+	f.open[remote]++
+	return true
+}
+
+func (f *Front) forget(remote netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open[remote]--; f.open[remote] == 0 {
+		delete(f.open, remote)
+	}
 }
 
 // Ends are the addresses of a TCP connection, its own first; IPv4 ones as IPv4.
@@ -61,7 +121,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // Reset closes a connection with RST.
 func Reset(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0) // else it is closed with FIN
 	}
 	_ = conn.Close() // there is nobody to tell

@@ -25,8 +25,11 @@ func (s *Store) find(accessKey, token string) (Identity, string, *service.Denied
 			"the credentials expired at "+stamp(own.Expiration)+"; the instance's metadata has new ones")
 	}
 	v, i := instance(s.model(), c)
-	if i == nil {
+	switch {
+	case i == nil:
 		return Identity{}, "", unknownKey("the instance that got " + accessKey + " is gone")
+	case i.Role.None:
+		return Identity{}, "", unknownKey("instance " + i.Name + ", which got " + accessKey + ", has no role any more")
 	}
 	return roleIdentity(v, i, c.Issued), own.SecretAccessKey, nil
 }

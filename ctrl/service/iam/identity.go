@@ -23,9 +23,9 @@ type Identity struct {
 // Anonymous is who did not sign.
 func Anonymous() Identity { return Identity{Name: "nobody"} }
 
-// RoleName is the name of an instance's role: as the file says, or the instance's own.
+// RoleName is the name of an instance's role: as the file says, or the instance's own. It is empty if the instance has none.
 func RoleName(i *vpc.Instance) string {
-	if i.Role.Name != "" {
+	if i.Role.Name != "" || i.Role.None {
 		return i.Role.Name
 	}
 	return i.Name

@@ -85,6 +85,7 @@ func TestWhoseCredentialsAreNot(t *testing.T) {
 	web, db := b.store.Role(b.app, b.web), b.store.Role(b.app, b.db)
 	elsewhere := b.newStore(2).Role(b.app, b.web)
 	gone := b.store.Role(&vpc.VPC{ID: "vpc-0gone"}, b.web)
+	b.db.Role.None = true
 	for _, row := range []struct{ name, key, token, code, why string }{
 		{"a key that nobody has", "AKIAIOSFODNN7EXAMPLE", "", "InvalidAccessKeyId", "nobody in the lab has the access key AKIAIOSFODNN7EXAMPLE"},
 		{"a temporary key without its token", web.AccessKeyID, "", "InvalidAccessKeyId", "or it needs a session token"},
@@ -93,6 +94,7 @@ func TestWhoseCredentialsAreNot(t *testing.T) {
 		{"another lab's token", elsewhere.AccessKeyID, elsewhere.SessionToken, "InvalidToken", "not of this lab"},
 		{"no token at all", web.AccessKeyID, "nonsense", "InvalidToken", "not of this lab"},
 		{"an instance that is gone", gone.AccessKeyID, gone.SessionToken, "InvalidAccessKeyId", "is gone"},
+		{"an instance that has no role any more", db.AccessKeyID, db.SessionToken, "InvalidAccessKeyId", "instance db, which got " + db.AccessKeyID + ", has no role"},
 	} {
 		_, _, denied := b.store.find(row.key, row.token)
 		if denied == nil || denied.Code != row.code || !strings.Contains(denied.Why, row.why) {

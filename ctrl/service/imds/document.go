@@ -9,8 +9,12 @@ import (
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
-// role adds the instance profile and the credentials of its role.
+// role adds the instance profile and the credentials of its role, if the instance has one. Credentials are those of the classic path: AWS's
+// clients ask it where the one that says the account, too, is not there.
 func (s *Service) role(t tree, v *vpc.VPC, i *vpc.Instance) {
+	if i.Role.None {
+		return
+	}
 	name, c := iam.RoleName(i), s.Role(v, i)
 	t.set("meta-data/iam/info", document(struct {
 		Code, LastUpdated  string

@@ -66,7 +66,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	for _, path := range []string{
 		"/latest/meta-data/public-ipv4", "/latest/meta-data/public-hostname", "/latest/meta-data/ipv6",
 		"/latest/meta-data/network/interfaces/macs/02:00:00:00:00:0c/ipv4-associations/", "/latest/meta-data/network/interfaces/macs/02:00:00:00:00:0a/",
-		"/latest/meta-data/iam/security-credentials/reader", "/latest/meta-data/instance-id/", "/latest/meta-data//", "/latest//meta-data", "//",
+		"/latest/meta-data/iam/security-credentials/reader", "/latest/meta-data/iam/security-credentials-extended/", "/latest/meta-data/instance-id/", "/latest/meta-data//", "/latest//meta-data", "//",
 		"/latest/user-data", "/latest/dynamic/instance-identity/pkcs7", "/2099-01-01/meta-data/", "/nothing", "/latest/meta-data/inst",
 	} {
 		w := b.ask(b.from(b.db), "GET "+path)
@@ -76,6 +76,12 @@ func TestWhatIsNotThere(t *testing.T) {
 	}
 	if w := b.ask(b.from(b.db), "GET /latest/meta-data/iam/security-credentials/db"); w.Code != http.StatusOK {
 		t.Errorf("its own role: %d", w.Code)
+	}
+	b.db.Role.None = true
+	for _, path := range []string{"", "info", "security-credentials/", "security-credentials/db"} {
+		if w := b.ask(b.from(b.db), "GET /latest/meta-data/iam/"+path); w.Code != http.StatusNotFound {
+			t.Errorf("iam/%s without a role: %d %q", path, w.Code, w.Body)
+		}
 	}
 }
 

@@ -39,12 +39,16 @@ type Target struct {
 	Addr    netip.AddrPort
 }
 
+// Ends are those of a connection as the load balancer's sockets know them. From is who began it.
+type Ends struct{ From, To netip.AddrPort }
+
 // Config is what a Balancer is given. All functions may be called concurrently.
 type Config struct {
 	Directory service.Directory
 	Healthy   func(Target) bool
-	// Dial connects to a target from the load balancer's address; which of its addresses may depend on who asks.
-	Dial func(ctx context.Context, c service.Caller, t Target) (*net.TCPConn, error)
+	// Dial connects to a target from the load balancer's address; which of its addresses may depend on who asks. ECONNREFUSED is an RST
+	// of the target's; any other error says that it does not answer.
+	Dial func(ctx context.Context, consumer Ends, c service.Caller, t Target) (*net.TCPConn, error)
 	Now  func() time.Time // lab time
 }
 
@@ -184,7 +188,7 @@ type Stats struct {
 	Expired   uint64 // connections that were idle for too long
 }
 
-// Refusal is why a consumer's connection was reset at once.
+// Refusal is why a consumer's connection leads to no target. It is reset at once, unless a target might answer and does not.
 type Refusal string
 
 // The refusals.
@@ -194,7 +198,8 @@ const (
 	NoPort        Refusal = "the service has no such port"
 	NoTarget      Refusal = "no target is healthy"
 	TargetFull    Refusal = "each healthy target has all connections that it may have"
-	TargetRefused Refusal = "no target took the connection"
+	TargetRefused Refusal = "the target refused the connection"
+	TargetSilent  Refusal = "the target does not answer"
 	Closed        Refusal = "the load balancer is closed"
 )
 

@@ -54,6 +54,8 @@ func TestWhoIsNotServedIsReset(t *testing.T) {
 		"both targets refuse":               {ofShop, func(b *bed) { b.unlisten(one); b.unlisten(two) }, TargetRefused, 2},
 		"of three the first two refuse":     {ofShop, func(b *bed) { b.three() }, TargetRefused, 2},
 		"the only target refuses":           {ofShop, func(b *bed) { b.unlisten(one); b.Update([]Service{b.shop(one)}) }, TargetRefused, 1},
+		"one target does not answer":        {ofShop, func(b *bed) { b.fallSilent(one) }, "", 2},
+		"the last one refuses":              {ofShop, func(b *bed) { b.fallSilent(one); b.unlisten(two) }, TargetRefused, 2},
 		"the one refuses, the other is ill": {ofShop, func(b *bed) { b.unlisten(one); b.fallIll(two) }, TargetRefused, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +108,55 @@ func TestATargetHasItsLimit(t *testing.T) {
 	b.exchange(b.ask(ofShop))
 	if asked := b.asked(); asked[len(asked)-1] != asked[0] {
 		t.Errorf("asked were %v, and room was at the first", asked)
+	}
+}
+
+// Whose target does not answer hears nothing, whatever he says, until he ends it himself, or is idle for too long.
+func TestASilentTarget(t *testing.T) {
+	b := newBed(t, one)
+	b.fallSilent(one)
+	leaves, stays := b.ask(ofShop), b.ask(ofShop)
+	eventually(t, "the verdict", func() bool { return b.Stats().Refused[TargetSilent] == 2 })
+	for _, c := range []*net.TCPConn{leaves, stays} {
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := b.Stats(); s.Open != 2 || len(s.Connected) != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+	if err := leaves.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(leaves); err != nil || len(text) != 0 {
+		t.Errorf("who leaves hears %q, %v", text, err)
+	}
+	eventually(t, "its end", func() bool { return b.Stats().Open == 1 })
+	b.advance(IdleTimeout)
+	wantReset(t, stays)
+	if s := b.Stats(); s.Expired != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestASilentTargetsServiceGoes(t *testing.T) {
+	b := newBed(t, one, two)
+	b.fallSilent(one, two)
+	c := b.ask(ofShop)
+	eventually(t, "the verdict", func() bool { return b.Stats().Refused[TargetSilent] == 1 })
+	b.Update(nil)
+	wantReset(t, c)
+}
+
+// Whoever dials is told of whose connection that is.
+func TestTheDialerKnowsTheConsumer(t *testing.T) {
+	b := newBed(t, one)
+	c := b.ask(ofShop)
+	b.exchange(c)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if want := (Ends{addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())}); len(b.askedBy) != 1 || b.askedBy[0] != want {
+		t.Errorf("asked by %v, want %v", b.askedBy, want)
 	}
 }
 

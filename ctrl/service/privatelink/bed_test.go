@@ -33,6 +33,8 @@ type bed struct {
 	ill     map[netip.Addr]bool
 	targets map[netip.Addr]*net.TCPListener // those that listen
 	dialed  []netip.Addr
+	silent  map[netip.Addr]bool // targets that do not answer
+	askedBy []Ends
 }
 
 var (
@@ -57,7 +59,7 @@ func newBed(t testing.TB, targets ...netip.Addr) *bed {
 	}
 	b := &bed{
 		t: t, listener: l, port: addrPort(l.Addr()).Port(), now: time.Unix(1_700_000_000, 0),
-		ill: map[netip.Addr]bool{}, targets: map[netip.Addr]*net.TCPListener{},
+		ill: map[netip.Addr]bool{}, silent: map[netip.Addr]bool{}, targets: map[netip.Addr]*net.TCPListener{},
 	}
 	b.Balancer = New(Config{Directory: b, Healthy: b.healthy, Dial: b.dial, Now: b.time})
 	for _, a := range targets {
@@ -115,6 +117,15 @@ func (b *bed) fallIll(targets ...netip.Addr) {
 	}
 }
 
+// fallSilent makes targets that do not answer.
+func (b *bed) fallSilent(targets ...netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range targets {
+		b.silent[a] = true
+	}
+}
+
 // asked are the targets that were dialed so far, in turn.
 func (b *bed) asked() []netip.Addr {
 	b.mu.Lock()
@@ -122,11 +133,14 @@ func (b *bed) asked() []netip.Addr {
 	return slices.Clone(b.dialed)
 }
 
-func (b *bed) dial(ctx context.Context, _ service.Caller, t Target) (*net.TCPConn, error) {
+func (b *bed) dial(ctx context.Context, consumer Ends, _ service.Caller, t Target) (*net.TCPConn, error) {
 	b.mu.Lock()
-	b.dialed = append(b.dialed, t.Addr.Addr())
-	l := b.targets[t.Addr.Addr()]
+	b.dialed, b.askedBy = append(b.dialed, t.Addr.Addr()), append(b.askedBy, consumer)
+	l, silent := b.targets[t.Addr.Addr()], b.silent[t.Addr.Addr()]
 	b.mu.Unlock()
+	if silent {
+		return nil, context.DeadlineExceeded
+	}
 	if t.Service != shop || t.Addr.Port() != b.port || l == nil {
 		return nil, unix.ECONNREFUSED
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connection is a consumer's and the one to the target that it is joined with.
+// connection is a consumer's and the one to the target that it is joined with; of a target that does not answer there is none.
 type connection struct {
 	offer              Service
 	target             Target
@@ -30,6 +30,30 @@ func (c *connection) run(now func() time.Time) {
 	c.ended.Do(func() {
 		_, _ = c.consumer.Close(), c.provider.Close() // both have said and heard all
 	})
+}
+
+// runSilent lets the consumer say what it likes, until it ends the connection.
+func (c *connection) runSilent(now func() time.Time) {
+	raw, err := c.consumer.SyscallConn()
+	for n := 1; err == nil && n > 0; {
+		if n, err = arrived(raw); err == nil {
+			c.touch(now())
+			_, err = io.CopyN(io.Discard, c.consumer, int64(n))
+		}
+	}
+	if err != nil {
+		c.reset()
+		return
+	}
+	c.ended.Do(func() { _ = c.consumer.Close() })
+}
+
+// sides are the connection's sockets.
+func (c *connection) sides() []*net.TCPConn {
+	if c.provider == nil {
+		return []*net.TCPConn{c.consumer}
+	}
+	return []*net.TCPConn{c.consumer, c.provider}
 }
 
 // runCarry moves what src sends to dst, its FIN last. What ends otherwise ends the connection, for both sides.
@@ -94,8 +118,9 @@ func (c *connection) idle(now time.Time) time.Duration {
 func (c *connection) reset() (first bool) {
 	c.ended.Do(func() {
 		first = true
-		reset(c.consumer)
-		reset(c.provider)
+		for _, conn := range c.sides() {
+			reset(conn)
+		}
 	})
 	return first
 }

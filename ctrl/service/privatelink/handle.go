@@ -1,16 +1,21 @@
 package privatelink
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 )
 
 // Handle proxies one consumer's connection and returns when it has ended. Whom it leads to is known from its two ends; a connection
-// that leads nowhere is reset.
+// that leads nowhere is reset. One to a target that does not answer hears nothing, as from a Network Load Balancer, which leaves the
+// handshake to the target and sends to unhealthy targets if it has no others (Network Load Balancer guide, target health).
 func (b *Balancer) Handle(consumer *net.TCPConn) {
 	if !b.begin() {
 		b.refuse(consumer, Closed)
@@ -23,11 +28,19 @@ func (b *Balancer) Handle(consumer *net.TCPConn) {
 		return
 	}
 	c, refusal := b.connect(consumer, caller)
+	if refusal == TargetSilent {
+		b.count(TargetSilent)
+		c, refusal = b.add(&connection{target: Target{Service: caller.Endpoint.Service}, consumer: consumer})
+	}
 	if refusal != "" {
 		b.refuse(consumer, refusal)
 		return
 	}
 	defer b.end(c)
+	if c.provider == nil {
+		c.runSilent(b.config.Now)
+		return
+	}
 	if c.offer.ProxyProtocol {
 		if _, err := c.provider.Write(headerOf(consumer, caller)); err != nil {
 			c.reset()
@@ -55,6 +68,10 @@ func (b *Balancer) caller(consumer *net.TCPConn) (service.Caller, bool) {
 
 func (b *Balancer) refuse(consumer *net.TCPConn, why Refusal) {
 	reset(consumer)
+	b.count(why)
+}
+
+func (b *Balancer) count(why Refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stats.Refused[why]++
@@ -63,26 +80,27 @@ func (b *Balancer) refuse(consumer *net.TCPConn, why Refusal) {
 // connect finds a target that takes the connection: the one whose turn it is or, if that one does not, the next.
 func (b *Balancer) connect(consumer *net.TCPConn, caller service.Caller) (*connection, Refusal) {
 	const tries = 2
+	asked := Ends{remoteOf(consumer), localOf(consumer)}
 	var tried []Target
-	for {
-		o, t, refusal := b.reserve(caller, localOf(consumer).Port(), tried)
+	var last Refusal // of a target
+	for len(tried) < tries {
+		o, t, refusal := b.reserve(caller, asked.To.Port(), tried)
 		if refusal != "" {
-			if len(tried) > 0 {
-				refusal = TargetRefused
-			}
-			return nil, refusal
+			return nil, cmp.Or(last, refusal)
 		}
 		ctx, cancel := context.WithTimeout(b.ctx, dialLimit)
-		provider, err := b.config.Dial(ctx, caller, t)
+		provider, err := b.config.Dial(ctx, asked, caller, t)
 		cancel()
 		if err == nil {
 			return b.add(&connection{offer: o, target: t, consumer: consumer, provider: provider})
 		}
 		b.release(t)
-		if tried = append(tried, t); len(tried) == tries {
-			return nil, TargetRefused
+		tried, last = append(tried, t), TargetSilent
+		if errors.Is(err, unix.ECONNREFUSED) {
+			last = TargetRefused
 		}
 	}
+	return nil, last
 }
 
 // reserve takes one of a target's connections.
@@ -137,7 +155,7 @@ func (b *Balancer) releaseLocked(t Target) {
 
 // add makes the connection one that Expire, Update and Close know, unless one of them came first.
 func (b *Balancer) add(c *connection) (*connection, Refusal) {
-	for _, conn := range []*net.TCPConn{c.consumer, c.provider} {
+	for _, conn := range c.sides() {
 		_ = conn.SetKeepAlive(false) // what the load balancer itself sends would keep the flow from ever being idle
 	}
 	c.touch(b.config.Now())
@@ -151,11 +169,15 @@ func (b *Balancer) add(c *connection) (*connection, Refusal) {
 		refusal = NoService
 	default:
 		b.connections[c] = true
-		b.stats.Connected[c.target]++
+		if c.provider != nil {
+			b.stats.Connected[c.target]++
+		}
 		return c, ""
 	}
-	reset(c.provider)
-	b.releaseLocked(c.target)
+	if c.provider != nil {
+		reset(c.provider)
+		b.releaseLocked(c.target)
+	}
 	return nil, refusal
 }
 
@@ -163,7 +185,9 @@ func (b *Balancer) end(c *connection) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.connections, c)
-	b.releaseLocked(c.target)
+	if c.provider != nil {
+		b.releaseLocked(c.target)
+	}
 }
 
 func localOf(c *net.TCPConn) netip.AddrPort { return addrPort(c.LocalAddr()) }

@@ -28,6 +28,26 @@ func behind(t *testing.T) (front, back *scene, signature *atomic.Value) {
 	return front, back, signature
 }
 
+func TestTheLabKeepsObjectsOfItsOwn(t *testing.T) {
+	alone := newScene(t)
+	front, back, _ := behind(t)
+	for _, row := range []struct {
+		name     string
+		in, from *scene
+	}{{"here", alone, alone}, {"on a backend", front, back}} {
+		row.in.refuse("s3:PutObject")
+		if err := row.in.server.Keep(t.Context(), "logs", "AWSLogs/a+b.gz", []byte("x")); err != nil {
+			t.Errorf("%s: %v", row.name, err)
+		}
+		if err := row.in.server.Keep(t.Context(), "nobodys", "a", []byte("x")); err != nil {
+			t.Errorf("%s: where there is no bucket: %v", row.name, err)
+		}
+		if got := row.from.get(row.from.client(us), "AWSLogs/a+b.gz"); got != "x" {
+			t.Errorf("%s: got %q", row.name, got)
+		}
+	}
+}
+
 func TestABackendDoesWhatIsAuthorised(t *testing.T) {
 	s, back, signature := behind(t)
 	c := s.client(us)

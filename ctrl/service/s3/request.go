@@ -2,8 +2,10 @@ package s3
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -80,6 +82,36 @@ func (q *request) readQuery(all url.Values) {
 			q.header.Set(name, values[0])
 		}
 	}
+}
+
+// checkQuery refuses parameters of which the library would say something else than S3, or nothing.
+func (q *request) checkQuery() error {
+	if !q.within("max-keys", 0, math.MaxInt32) {
+		return invalid("Argument max-keys must be an integer between 0 and 2147483647")
+	}
+	if q.op.sub == "uploadId" && !q.within("partNumber", 1, mostParts) {
+		return invalid("Part number must be an integer between 1 and 10000, inclusive")
+	}
+	if _, err := base64.URLEncoding.DecodeString(q.query.Get("continuation-token")); err != nil {
+		return invalid("The continuation token provided is incorrect")
+	}
+	return nil
+}
+
+// mostParts is how many parts an upload has at most (S3 user guide, multipart upload limits).
+const mostParts = 10000
+
+// within says that a parameter, if it is there, is a number between two others.
+func (q *request) within(name string, least, most int64) bool {
+	if !q.query.Has(name) {
+		return true
+	}
+	n, err := strconv.ParseInt(q.query.Get(name), 10, 64)
+	return err == nil && least <= n && n <= most
+}
+
+func invalid(message string) *failure {
+	return &failure{Status: http.StatusBadRequest, Code: "InvalidArgument", Message: message}
 }
 
 // ambiguous keys are those that some servers clean as paths: what was authorised would not be what is done.

@@ -109,6 +109,9 @@ func (s *Server) serve(w *reply, q *request) error {
 	if err := q.missing(); err != nil {
 		return err
 	}
+	if err := q.checkQuery(); err != nil {
+		return err
+	}
 	if err := q.checkBody(); err != nil {
 		return err
 	}

@@ -2,10 +2,14 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
+	"syscall"
+	"time"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/service/privatelink"
@@ -44,23 +48,72 @@ func (s *Suite) healthy(t privatelink.Target) bool {
 	return false
 }
 
-// dial connects to a target from the load balancer's address in the consumer's availability zone.
-func (s *Suite) dial(ctx context.Context, c service.Caller, t privatelink.Target) (*net.TCPConn, error) {
+// dial connects to a target from the load balancer's address in the consumer's availability zone. It gives up as soon as the network has
+// dropped a packet of the handshake, as nothing tells the socket.
+func (s *Suite) dial(ctx context.Context, consumer privatelink.Ends, c service.Caller, t privatelink.Target) (*net.TCPConn, error) {
 	from, ok := s.config.Directory.Balancer(t.Service, zoneOf(c))
 	to, known := s.config.Directory.Target(t.Service.VPC, t.Addr.Addr())
 	if !ok || !known {
 		return nil, fmt.Errorf("endpoint service %s has no way to %s", t.Service, t.Addr)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel(nil)
+	call := privatelink.Ends{To: netip.AddrPortFrom(to, t.Addr.Port())}
+	dialer := net.Dialer{ControlContext: func(ctx context.Context, _, _ string, socket syscall.RawConn) (err error) {
+		if call.From, err = bind(socket, from); err == nil {
+			refused := s.config.Join(consumer, call)
+			watching.Go(func() { runWatch(ctx, refused, cancel) })
+		}
+		return err
+	}}
 	var conn net.Conn
 	err := s.config.Open(func() (err error) {
-		dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
-		conn, err = dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(to, t.Addr.Port()).String())
+		conn, err = dialer.DialContext(ctx, "tcp", call.To.String())
 		return err
 	})
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		return conn.(*net.TCPConn), nil
+	case context.Cause(ctx) == errRefused:
+		return nil, fmt.Errorf("%s at %s: %w", t.Service, t.Addr, errRefused)
 	}
-	return conn.(*net.TCPConn), nil
+	return nil, err
+}
+
+var errRefused = errors.New("the network drops what is sent there, or its answers")
+
+// runWatch cancels a call that the network refuses.
+func runWatch(ctx context.Context, refused func() bool, cancel context.CancelCauseFunc) {
+	const often = 5 * time.Millisecond
+	beat := time.NewTicker(often)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+			if refused() {
+				cancel(errRefused)
+				return
+			}
+		}
+	}
+}
+
+// bind gives a socket an address and a free port, before it connects.
+func bind(socket syscall.RawConn, addr netip.Addr) (bound netip.AddrPort, err error) {
+	controlErr := socket.Control(func(fd uintptr) {
+		if err = syscall.Bind(int(fd), &syscall.SockaddrInet4{Addr: addr.As4()}); err != nil {
+			return
+		}
+		var name syscall.Sockaddr
+		if name, err = syscall.Getsockname(int(fd)); err == nil {
+			bound = netip.AddrPortFrom(addr, uint16(name.(*syscall.SockaddrInet4).Port))
+		}
+	})
+	return bound, errors.Join(controlErr, err)
 }
 
 // zoneOf is the availability zone of the endpoint's interface by which a request came.

@@ -35,9 +35,15 @@ func newLines(d service.Directory, next front.Taker) *lines {
 	return &lines{directory: d, next: next, conns: map[net.Conn]bool{}}
 }
 
+// socket is a connection that the kernel knows.
+type socket interface {
+	net.Conn
+	syscall.Conn
+}
+
 // take is a front.Taker.
 func (l *lines) take(conn net.Conn) bool {
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := conn.(socket)
 	if !ok || !l.begin(conn) {
 		return false
 	}
@@ -61,7 +67,7 @@ func (l *lines) end(conn net.Conn) {
 	delete(l.conns, conn)
 }
 
-func (l *lines) runConn(conn *net.TCPConn) {
+func (l *lines) runConn(conn socket) {
 	_ = conn.SetReadDeadline(time.Now().Add(headerLimit))
 	greets := begins(conn, greeting)
 	_ = conn.SetReadDeadline(time.Time{}) // fails after Close alone
@@ -78,7 +84,7 @@ func (l *lines) runConn(conn *net.TCPConn) {
 
 // begins reports whether the first bytes of a connection are those of a text. They stay unread, so that whoever takes the connection has
 // the socket itself, and the kernel's ways of copying files to it.
-func begins(conn *net.TCPConn, text string) (yes bool) {
+func begins(conn syscall.Conn, text string) (yes bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return false
@@ -96,7 +102,7 @@ func begins(conn *net.TCPConn, text string) (yes bool) {
 }
 
 // answer answers line by line. Who asks is looked up anew each time; if the way by which a line came is gone, so is the connection.
-func (l *lines) answer(conn *net.TCPConn) {
+func (l *lines) answer(conn net.Conn) {
 	local, remote := front.Ends(conn)
 	r := bufio.NewReader(io.LimitReader(conn, maxLine))
 	for {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/policy"
@@ -49,6 +50,9 @@ type Config struct {
 	Directory Directory
 	// Now is lab time, and Wall that of the machine, which clients have, too.
 	Now, Wall func() time.Time
+	// Join is told of each connection of a load balancer to a target before its first packet, and of the consumer's that it carries on.
+	// The function that it returns reports whether the network has dropped a packet of the former, or of its answers, for good.
+	Join func(consumer, target privatelink.Ends) (refused func() bool)
 	// MAC is the Ethernet address of an interface: 02:29:96:8f:6a:2d.
 	MAC func(*vpc.ENI) string
 	// Denied is told of each request that a policy, or its signature, refused.
@@ -183,11 +187,33 @@ func (s *Suite) datagrams() error {
 					return err
 				}
 				s.packets = append(s.packets, conn)
+				if err := widen(conn); err != nil {
+					return fmt.Errorf("%s port %d: %w", network, port, err)
+				}
 				s.serve(fmt.Sprintf("%s port %d", network, port), func() error { return serve(conn) })
 			}
 		}
 		return nil
 	})
+}
+
+// backlog is how many bytes of datagrams wait at a socket, with the kernel's own for each: an interface may send 1024 at once, and this is
+// enough for some twenty interfaces, even if nobody reads meanwhile.
+const backlog = 32 << 20
+
+// widen makes a socket hold the backlog, which is more than the machine's limit for all sockets.
+func widen(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlled := raw.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUFFORCE, backlog)
+	})
+	if err := errors.Join(controlled, err); err != nil {
+		return fmt.Errorf("set receive buffer: %w", err)
+	}
+	return nil
 }
 
 // Update tells the services of another model.
@@ -252,9 +278,12 @@ func (s *Suite) route(c service.Caller, port uint16) front.Taker {
 }
 
 func (s *Suite) balance(conn net.Conn) bool {
-	consumer, ok := conn.(*net.TCPConn)
+	consumer, ok := conn.(*front.Conn)
 	if ok {
-		s.running.Go(func() { s.balancer.Handle(consumer) })
+		s.running.Go(func() {
+			defer func() { _ = consumer.Close() }() // it is closed already, but counts until now
+			s.balancer.Handle(consumer.TCPConn)
+		})
 	}
 	return ok
 }
@@ -267,6 +296,11 @@ func (s *Suite) PEM() []byte { return s.authority.PEM() }
 
 // User are the credentials of an internet host, which acts as an IAM user of its name.
 func (s *Suite) User(account, host string) iam.Credentials { return s.store.User(account, host) }
+
+// Keep puts an object of the lab's own into a bucket, whatever the bucket's policy says. It does nothing if there is no such bucket.
+func (s *Suite) Keep(ctx context.Context, bucket, key string, body []byte) error {
+	return s.s3.Keep(ctx, bucket, key, body)
+}
 
 // Close ends all services and waits until they have.
 func (s *Suite) Close() error {

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -26,11 +27,15 @@ const (
 	idleLimit   = 5 * time.Minute
 )
 
+// headerSize is the largest head of a request, in bytes; net/http takes a little more. S3's limit is 8 KB (S3 API, PutObject), and
+// credentials fit in, too. A larger one is answered by 431.
+const headerSize = 16 << 10
+
 type connKey struct{}
 
 func (s *Suite) serveWeb(handler http.Handler, l net.Listener) {
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit,
+		Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: headerSize,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, conn)
 		},
@@ -42,7 +47,7 @@ func (s *Suite) serveWeb(handler http.Handler, l net.Listener) {
 
 // limitHops sets the TTL of what the connection of a request sends from now on.
 func limitHops(request context.Context, n int) {
-	conn, ok := request.Value(connKey{}).(*net.TCPConn)
+	conn, ok := request.Value(connKey{}).(net.Conn)
 	if !ok {
 		return
 	}
@@ -54,6 +59,7 @@ func limitHops(request context.Context, n int) {
 // while a connection to it stands.
 func (s *Suite) handler() http.Handler {
 	handlers := s.handlers()
+	bodies := budget{callers: map[netip.Addr]*share{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
 		local, remote := front.Ends(conn)
@@ -61,6 +67,10 @@ func (s *Suite) handler() http.Handler {
 		handler := handlers[caller.Service]
 		if !known || handler == nil {
 			panic(http.ErrAbortHandler) // the way by which it came is gone
+		}
+		if size := memoryOf(caller.Service, r); size > 0 {
+			bodies.take(remote.Addr(), size)
+			defer bodies.give(remote.Addr(), size)
 		}
 		handler.ServeHTTP(w, r.WithContext(service.With(r.Context(), caller)))
 	})

@@ -44,12 +44,22 @@ type Result struct {
 	Reset    int           // connections that the other end reset, not counted in Rate; 0 in other loads
 }
 
+// Far is what is at the far end of a network.
+type Far uint8
+
+// The far ends.
+const (
+	Ours     Far = iota // the network has Ends
+	Objects             // it is a Store
+	Resolver            // it is Named
+)
+
 // Load is one kind of traffic.
 type Load struct {
 	Name  string // as after --only
 	Title string // as in the table
 	Unit  string // of Rate: "bit/s", or "/s" for what Title counts
-	Store bool   // it runs on a Store; else on Ends
+	Far   Far    // what is at the far end of the networks that it runs on
 	run   func(ctx context.Context, n Network, d time.Duration) (Result, error)
 	About string // what the figure means, in lines of at most 105 columns
 }
@@ -69,27 +79,30 @@ func (l Load) Run(ctx context.Context, n Network, d time.Duration) (Result, erro
 // All lists the loads in the order of the report.
 func All() []Load {
 	return []Load{
-		{"tcp", "bulk TCP", "bit/s", false, on(bulk),
+		{"tcp", "bulk TCP", "bit/s", Ours, on(bulk),
 			`One TCP stream, written and read in pieces of 128 KiB; payload counted where it is received. The ends
 run on two CPUs.`},
-		{"rr", "round trips", "/s", false, on(roundTrips),
+		{"rr", "round trips", "/s", Ours, on(roundTrips),
 			`One byte to and fro on one TCP connection, the next only after the last came back; with the median and
 the 99th percentile of one round trip. Both ends run on one CPU, so that no wake-up of another hides
 the way between them.`},
-		{"crr", "connections", "/s", false, on(connections),
+		{"crr", "connections", "/s", Ours, on(connections),
 			`Connect, one byte to and fro, close with RST, and again: each connection is a new flow, so this is
 where first packets cost. Both ends run on one CPU.`},
-		{"pps", "packets", "/s", false, on(packets),
+		{"pps", "packets", "/s", Ours, on(packets),
 			`UDP datagrams of 18 bytes (the smallest Ethernet frame), sent as fast as the sender can; counted where
 they are received. The ends run on two CPUs.`},
-		{"s3-get", "S3 GET 1 MiB", "bit/s", true, on(getObjects),
+		{"s3-get", "S3 GET 1 MiB", "bit/s", Objects, on(getObjects),
 			`One object of 1 MiB, got from an S3 again and again on one HTTP connection; signed once, and judged by
 signature, policies and file anew each time.`},
-		{"s3-put", "S3 PUT 1 MiB", "bit/s", true, on(putObjects),
+		{"s3-put", "S3 PUT 1 MiB", "bit/s", Objects, on(putObjects),
 			`The same the other way; the S3 also hashes the data, twice, and writes them to a file.`},
-		{"s3-small", "S3 GET 1 KiB", "/s", true, on(getSmallObjects),
+		{"s3-small", "S3 GET 1 KiB", "/s", Objects, on(getSmallObjects),
 			`One object of 1 KiB, got again and again on one HTTP connection; with the median and the 99th percentile
 of one request.`},
+		{"dns", "DNS queries", "/s", Resolver, on(queries),
+			`UDP queries for one name, from many clients at once and of each less than 1024 a second, which is what a
+VPC's resolver takes from one interface; answers counted in all. One that does not come ends the run.`},
 	}
 }
 

@@ -58,12 +58,15 @@ func TestLoadsLeaveNoDescriptorsAndTheirPort(t *testing.T) {
 	e := newLoopback()
 	newShelf(t).Close() // the runtime's own descriptors of sockets stay
 	before := descriptors(t)
-	s := newShelf(t)
+	s, d := newShelf(t), newDesk(t, echoed)
 	for range 2 { // the second round binds the first one's port again
 		for _, l := range All() {
 			n := Network(e)
-			if l.Store {
+			switch l.Far {
+			case Objects:
 				n = s
+			case Resolver:
+				n = d
 			}
 			if _, err := l.Run(t.Context(), n, 20*time.Millisecond); err != nil {
 				t.Fatal(err)
@@ -71,6 +74,7 @@ func TestLoadsLeaveNoDescriptorsAndTheirPort(t *testing.T) {
 		}
 	}
 	s.Close()
+	d.server.Close()
 	if after := descriptors(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
@@ -117,7 +121,7 @@ func TestErrorsSayWhichLoadAndWhy(t *testing.T) {
 	gone := errors.New("enter network namespace: no such process")
 	before := descriptors(t)
 	for _, l := range All() {
-		if l.Store {
+		if l.Far != Ours {
 			continue
 		}
 		for _, e := range []deaf{{newLoopback(), gone, nil}, {newLoopback(), nil, gone}} {

@@ -60,8 +60,11 @@ func (s *shelf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // networkFor is the loopback interface as the network that a load wants.
 func networkFor(t *testing.T, l Load) Network {
-	if l.Store {
+	switch l.Far {
+	case Objects:
 		return newShelf(t)
+	case Resolver:
+		return newDesk(t, echoed)
 	}
 	return newLoopback()
 }
@@ -139,7 +142,7 @@ func TestStoreLoadsSayWhy(t *testing.T) {
 	gone := errors.New("enter network namespace: no such process")
 	for _, l := range All() {
 		n, want := Network(unreachable{gone}), l.Name+": "+gone.Error()
-		if !l.Store {
+		if l.Far != Objects {
 			want = l.Name + ": not a load for such a network"
 		}
 		if _, err := l.Run(t.Context(), n, short); err == nil || err.Error() != want {

@@ -54,7 +54,8 @@ func Equal(a, b Value) bool {
 	case a.Type != b.Type:
 		return false
 	case a.IsSet():
-		return len(a.List) == len(b.List) && !slices.ContainsFunc(a.List, func(v Value) bool { return !b.Has(v) })
+		has := b.Elements()
+		return len(a.List) == len(b.List) && !slices.ContainsFunc(a.List, func(v Value) bool { return !has(v) })
 	case a.Type == List:
 		return slices.EqualFunc(a.List, b.List, Equal)
 	case a.Type == Map:
@@ -67,6 +68,24 @@ func Equal(a, b Value) bool {
 func (v Value) Has(element Value) bool {
 	return slices.ContainsFunc(v.List, func(e Value) bool { return Equal(e, element) })
 }
+
+// Elements finds out at once whether a set has an element, each time it is asked: a set may have a hundred thousand.
+func (v Value) Elements() (has func(element Value) bool) {
+	known := make(map[scalarKey]bool, len(v.List))
+	for _, e := range v.List {
+		known[e.key()] = true
+	}
+	return func(element Value) bool { return known[element.key()] }
+}
+
+// scalarKey is what two equal elements of sets have in common, and no others.
+type scalarKey struct {
+	of     Type
+	text   string
+	number Number
+}
+
+func (v Value) key() scalarKey { return scalarKey{v.Type, v.Text, v.Number} }
 
 // Compare orders two values of one ordered type: strings by their UTF-8 bytes, binaries by theirs, numbers as numbers. false: they have no
 // order.

@@ -101,3 +101,23 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+// As many elements as an item may have are compared by the time it takes to read them, not by each with each.
+func TestLargeSetsAreEqualSoon(t *testing.T) {
+	const elements = 100_000
+	var a, b Value
+	a.Type, b.Type = NumberSet, NumberSet
+	for i := range elements {
+		a.List = append(a.List, Value{Type: Numeric, Number: Integer(i)})
+		b.List = append(b.List, Value{Type: Numeric, Number: Integer(elements - 1 - i)})
+	}
+	for range 3 { // each with each, that is five billion comparisons each time
+		if !Equal(a, b) {
+			t.Fatal("they are not equal")
+		}
+	}
+	b.List[0].Number = Integer(elements)
+	if Equal(a, b) {
+		t.Error("one element differs")
+	}
+}

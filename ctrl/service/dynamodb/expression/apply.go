@@ -78,7 +78,7 @@ func plus(old, v attribute.Value) (attribute.Value, error) {
 		n, err := old.Number.Add(v.Number)
 		return attribute.Value{Type: attribute.Numeric, Number: n}, err
 	}
-	added := slices.DeleteFunc(slices.Clone(v.List), old.Has)
+	added := slices.DeleteFunc(slices.Clone(v.List), old.Elements())
 	return attribute.Value{Type: old.Type, List: slices.Concat(old.List, added)}, nil
 }
 
@@ -90,7 +90,7 @@ func without(old, v attribute.Value) (attribute.Value, error) {
 	case old.Type != v.Type:
 		return old, wrongType
 	}
-	left := slices.DeleteFunc(slices.Clone(old.List), v.Has)
+	left := slices.DeleteFunc(slices.Clone(old.List), v.Elements())
 	if len(left) == 0 {
 		return attribute.Value{}, nil
 	}

@@ -1,0 +1,130 @@
+package front
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/vpclab/vpclab/ctrl/service"
+)
+
+// everybody is a directory that knows everybody.
+type everybody struct{}
+
+func (everybody) Caller(_, _ netip.Addr) (service.Caller, bool) { return service.Caller{}, true }
+
+// troubled is a listener that fails a few times first.
+type troubled struct {
+	net.Listener
+	errs []error
+}
+
+func (t *troubled) Accept() (net.Conn, error) {
+	if len(t.errs) > 0 {
+		err := t.errs[0]
+		t.errs = t.errs[1:]
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+	}
+	return t.Listener.Accept()
+}
+
+// serve has a Front hand connections to a taker until the test ends. dial connects to it, and says whether it is reset, at once or later.
+func serve(t *testing.T, take Taker, errs ...error) (dial func() (reset func() bool)) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }}
+	ended := make(chan error, 1)
+	go func() { ended <- f.Serve(&troubled{l, errs}) }()
+	t.Cleanup(func() {
+		l.Close()
+		if err := <-ended; err != nil {
+			t.Errorf("a closed listener ends with %v", err)
+		}
+	})
+	return func() func() bool {
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if errors.Is(err, syscall.ECONNRESET) {
+			return func() bool { return true }
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return func() bool {
+			_, err := conn.Read(make([]byte, 1))
+			return errors.Is(err, syscall.ECONNRESET)
+		}
+	}
+}
+
+// Too many open files, or a client that has gone before it was accepted, are no reason to stop.
+func TestErrorsOfTheMomentPass(t *testing.T) {
+	taken := make(chan net.Conn, 1)
+	dial := serve(t, func(c net.Conn) bool { taken <- c; return true }, syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE)
+	dial()
+	(<-taken).Close()
+}
+
+func TestOtherErrorsEndIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := new(Front).Serve(&troubled{l, []error{syscall.EINVAL}}); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// One caller has so many connections and no more, until it closes one.
+func TestCallersHaveTheirShare(t *testing.T) {
+	taken := make(chan net.Conn, most)
+	dial := serve(t, func(c net.Conn) bool { taken <- c; return true })
+	var held []net.Conn
+	for range most {
+		dial()
+		held = append(held, <-taken)
+	}
+	if reset := dial(); !reset() {
+		t.Fatal("a further connection is not reset")
+	}
+	for range 2 { // the second time counts for nothing
+		_ = held[0].Close()
+	}
+	dial()
+	held[0] = <-taken
+	if reset := dial(); !reset() {
+		t.Error("one was closed, and two more are taken")
+	}
+	for _, c := range held {
+		c.Close()
+	}
+}
+
+// What nobody wants is reset, and counts for nothing.
+func TestRefusedConnectionsDoNotCount(t *testing.T) {
+	dial := serve(t, func(net.Conn) bool { return false })
+	for range most + 1 {
+		if reset := dial(); !reset() {
+			t.Fatal("it is not reset")
+		}
+	}
+}
+
+// A counted connection still copies files by sendfile, which net/http looks for.
+func TestConnectionsKeepTheirKernelWays(t *testing.T) {
+	var c net.Conn = &Conn{}
+	if _, ok := c.(io.ReaderFrom); !ok {
+		t.Error("no ReadFrom")
+	}
+	if _, ok := c.(syscall.Conn); !ok {
+		t.Error("no SyscallConn")
+	}
+}
