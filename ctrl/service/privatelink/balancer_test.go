@@ -94,9 +94,9 @@ func TestATargetHasItsLimit(t *testing.T) {
 	b.Balancer.mu.Lock()
 	b.most = 1
 	b.Balancer.mu.Unlock()
-	first, second := b.ask(ofShop), b.ask(ofShop)
-	b.exchange(first)
-	b.exchange(second)
+	first := b.ask(ofShop)
+	b.exchange(first) // its target has been asked before the second's is
+	b.exchange(b.ask(ofShop))
 	if c, err := b.tryAsk(ofShop); err == nil {
 		wantReset(t, c)
 	}

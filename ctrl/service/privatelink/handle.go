@@ -66,9 +66,10 @@ func (b *Balancer) caller(consumer *net.TCPConn) (service.Caller, bool) {
 	return caller, ok && caller.Via == service.ByInterface && caller.Endpoint != nil
 }
 
+// refuse counts before it tells, so that whoever was refused finds it counted.
 func (b *Balancer) refuse(consumer *net.TCPConn, why Refusal) {
-	reset(consumer)
 	b.count(why)
+	reset(consumer)
 }
 
 func (b *Balancer) count(why Refusal) {
