@@ -4,9 +4,9 @@ set -e
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 head -c 20000000 /dev/urandom >"$dir/up"
-aws s3 cp --no-progress "$dir/up" s3://logs/large
-aws s3 cp --no-progress s3://logs/large "$dir/down"
+/usr/bin/aws s3 cp --no-progress "$dir/up" s3://logs/large
+/usr/bin/aws s3 cp --no-progress s3://logs/large "$dir/down"
 cmp "$dir/up" "$dir/down"
-url=$(aws s3 presign s3://logs/large)
+url=$(/usr/bin/aws s3 presign s3://logs/large)
 curl -fsS --max-time 5 -o "$dir/signed" "$url"
 cmp "$dir/up" "$dir/signed"
