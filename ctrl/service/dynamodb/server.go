@@ -97,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) do(ctx context.Context, operation string, body []byte) (any, error) {
 	do, ok := operations[operation]
 	if !ok {
-		return nil, unknownOperation
+		return nil, unknownOperation(operation)
 	}
 	return do(s, ctx, body)
 }
