@@ -100,7 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) do(ctx context.Context, operation string, body []byte) (any, error) {
 	do, ok := operations[operation]
 	if !ok {
-		return nil, unknownOperation
+		return nil, unknownOperation(operation)
 	}
 	if s.room != nil && storing[operation] {
 		if err := s.room(); err != nil {

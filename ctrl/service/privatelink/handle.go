@@ -72,9 +72,8 @@ func (b *Balancer) caller(consumer *net.TCPConn) (service.Caller, bool) {
 
 func (b *Balancer) count(why Refusal) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.stats.Refused[why]++
-	b.mu.Unlock()
-	reset(consumer)
 }
 
 // connect finds a target that takes the connection: the one whose turn it is or, if that one does not, the next.

@@ -154,13 +154,15 @@ func messageOf(err gofakes3.Error) string {
 	return message
 }
 
-// statusOf is that of the error codes of authentication and authorisation; 403 but for these.
+// statusOf is that of the error codes of authentication and authorisation (S3 API, list of error codes).
 func statusOf(code string) int {
 	switch code {
-	case "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed":
-		return http.StatusBadRequest
+	case "AccessDenied", "InvalidAccessKeyId", "RequestTimeTooSkewed", "SignatureDoesNotMatch":
+		return http.StatusForbidden
+	case "MissingContentLength":
+		return http.StatusLengthRequired
 	}
-	return http.StatusForbidden
+	return http.StatusBadRequest
 }
 
 // refuse answers with an error, if nothing was answered yet. An answer to HEAD has no body.

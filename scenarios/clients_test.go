@@ -1,0 +1,235 @@
+package scenarios
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/vpclab/vpclab/ctrl/check"
+	"github.com/vpclab/vpclab/ctrl/lab"
+	"github.com/vpclab/vpclab/ctrl/scenario"
+)
+
+// TestClients runs the scenarios whose instances use other people's programs, which a machine may lack. Those programs take their time,
+// so it is done once: that they see no difference is what TestScenarios shows of everything beneath them.
+func TestClients(t *testing.T) {
+	needRoot(t)
+	for _, c := range []struct {
+		name  string
+		needs [][]string // programs that end well where they are installed
+	}{
+		{"aws", [][]string{{"aws", "--version"}, {"python3", "-c", "import boto3"}, {"curl", "--version"}}},
+		{"dns", [][]string{{"dig", "-v"}, {"drill", "-v"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, argv := range c.needs {
+				needProgram(t, argv)
+			}
+			t.Parallel()
+			run(t, clients(c.name), true)
+		})
+	}
+}
+
+func clients(name string) string { return "testdata/clients/" + name + ".yaml" }
+
+// needProgram skips a test for which this machine lacks a program, unless REQUIRE_ROOT=1 says that it must run.
+func needProgram(t *testing.T, argv []string) {
+	t.Helper()
+	out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+	if err == nil {
+		return
+	}
+	if os.Getenv("REQUIRE_ROOT") == "1" {
+		t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
+	}
+	t.Skipf("%s: %v", strings.Join(argv, " "), err)
+}
+
+// TestSDK runs the test itself inside an instance, where it is a program written with AWS's SDK, with the endpoints of the scenario and
+// without.
+func TestSDK(t *testing.T) {
+	needRoot(t)
+	for _, offload := range []bool{true, false} {
+		t.Run(fmt.Sprintf("offload=%t", offload), func(t *testing.T) {
+			t.Parallel()
+			s, err := scenario.Load(clients("aws"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rename(s, fmt.Sprintf("test-%d-%d", os.Getpid(), labs.Add(1)))
+			l, err := lab.Start(t.Context(), s, lab.Options{Offload: offload})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := l.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			for _, service := range []string{"s3", "dynamodb", "sts"} {
+				if got := ask(t, l, service); got != "done\n" {
+					t.Errorf("%s with its endpoint: %s", service, got)
+				}
+			}
+			for _, step := range s.Steps {
+				if step.Change != nil {
+					runStep(t.Context(), t, l, nil, step)
+				}
+			}
+			for service, want := range map[string]string{"s3": "dial tcp 52.216.0.", "dynamodb": "dial tcp 52.94.0."} {
+				if got := ask(t, l, service); !strings.Contains(got, want) || !strings.Contains(got, "i/o timeout") {
+					t.Errorf("%s without its endpoint: %s", service, got)
+				}
+			}
+			if got := ask(t, l, "sts"); got != "done\n" {
+				t.Errorf("sts, whose endpoint has stayed: %s", got)
+			}
+		})
+	}
+}
+
+// asProgram is the first argument of this test where it is a program in an instance; the second is a service.
+const asProgram = "use-service"
+
+// ask runs this test as a program in the instance `app`, and returns what it writes.
+func ask(t *testing.T, l *lab.Lab, service string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := check.StartProgram(l, scenario.Node{VPC: "app", Name: "app"}, []string{self, asProgram, service}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	select {
+	case <-p.Done():
+		return p.Output()
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s: still running; it wrote %s", service, p.Output())
+		return ""
+	}
+}
+
+// use is the program: it does with a service what its users do first, by whatever the SDK finds by itself.
+func use(service string) error {
+	ctx := context.Background()
+	client := awshttp.NewBuildableClient().WithTimeout(10 * time.Second)
+	client = client.WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Second })
+	c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryMaxAttempts(1))
+	if err != nil {
+		return err
+	}
+	for _, scheme := range []string{"https", "http"} {
+		c.BaseEndpoint = aws.String(fmt.Sprintf("%s://%s.%s.amazonaws.com", scheme, service, c.Region))
+		switch service {
+		case "s3":
+			err = useObjects(ctx, s3.NewFromConfig(c))
+		case "dynamodb":
+			err = useItems(ctx, dynamodb.NewFromConfig(c))
+		default:
+			err = useIdentity(ctx, sts.NewFromConfig(c))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", scheme, err)
+		}
+	}
+	return nil
+}
+
+func useObjects(ctx context.Context, c *s3.Client) error {
+	bucket, key := aws.String("logs"), aws.String("go/object")
+	upload, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+	if err != nil {
+		return err
+	}
+	content := make([]byte, 11<<20)
+	rand.Read(content)
+	var parts []s3types.CompletedPart
+	for begin := 0; begin < len(content); begin += 5 << 20 {
+		part := &s3.UploadPartInput{
+			Bucket: bucket, Key: key, UploadId: upload.UploadId, PartNumber: aws.Int32(int32(len(parts) + 1)),
+			Body: bytes.NewReader(content[begin:min(begin+5<<20, len(content))]),
+		}
+		done, err := c.UploadPart(ctx, part)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, s3types.CompletedPart{ETag: done.ETag, PartNumber: part.PartNumber, ChecksumCRC32: done.ChecksumCRC32})
+	}
+	_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: bucket, Key: key, UploadId: upload.UploadId, MultipartUpload: &s3types.CompletedMultipartUpload{Parts: parts},
+	})
+	if err != nil {
+		return err
+	}
+	object, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key})
+	if err != nil {
+		return err
+	}
+	defer object.Body.Close()
+	if back, err := io.ReadAll(object.Body); err != nil || !bytes.Equal(back, content) {
+		return fmt.Errorf("got %d bytes that are not the %d put (%v)", len(back), len(content), err)
+	}
+	return nil
+}
+
+func useItems(ctx context.Context, c *dynamodb.Client) error {
+	table, id := aws.String("go-items"), &types.AttributeValueMemberS{Value: "1"}
+	_, err := c.CreateTable(ctx, &dynamodb.CreateTableInput{
+		TableName: table, BillingMode: types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+	})
+	if err != nil {
+		return err
+	}
+	if err := dynamodb.NewTableExistsWaiter(c).Wait(ctx, &dynamodb.DescribeTableInput{TableName: table}, 10*time.Second); err != nil {
+		return err
+	}
+	item := map[string]types.AttributeValue{"id": id, "price": &types.AttributeValueMemberN{Value: "2.5"}}
+	if _, err := c.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: item}); err != nil {
+		return err
+	}
+	found, err := c.Query(ctx, &dynamodb.QueryInput{
+		TableName: table, KeyConditionExpression: aws.String("id = :id"), ExpressionAttributeValues: map[string]types.AttributeValue{":id": id},
+	})
+	if err != nil {
+		return err
+	}
+	if found.Count != 1 {
+		return fmt.Errorf("found %d items, not the one put", found.Count)
+	}
+	_, err = c.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: table})
+	return err
+}
+
+func useIdentity(ctx context.Context, c *sts.Client) error {
+	who, err := c.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return err
+	}
+	if got, want := aws.ToString(who.Arn), "arn:aws:sts::123456789012:assumed-role/app/i-"; !strings.HasPrefix(got, want) {
+		return fmt.Errorf("signed as %s, want %s…", got, want)
+	}
+	return nil
+}
