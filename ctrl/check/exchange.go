@@ -50,7 +50,7 @@ func (r *Runner) say(p *probe, c *scenario.Check) seen {
 	if err != nil {
 		return seen{err: err}
 	}
-	answer, err := h.socket.exchange()
+	answer, err := h.sayAnother()
 	if err != nil {
 		s := seenOf(err)
 		if s.outcome == scenario.Reset {
@@ -58,11 +58,22 @@ func (r *Runner) say(p *probe, c *scenario.Check) seen {
 		}
 		return s
 	}
-	if answer.closed && h.ours {
+	if answer.closed { // a FIN is an answer to a first line only: what is held is there to go on
 		r.drop(c.Do.Held)
 		return seen{outcome: scenario.Reset, detail: "the other side had closed the connection"}
 	}
 	return answer.seen()
+}
+
+// sayAnother exchanges a line. Of a listener that is not ours nothing tells the rest of an earlier answer from the next one, so that the rest
+// is taken away first.
+func (h *held) sayAnother() (reply, error) {
+	if !h.ours {
+		if closed, err := h.socket.skip(); closed || err != nil {
+			return reply{closed: closed}, err
+		}
+	}
+	return h.socket.exchange()
 }
 
 // hangUp ends a held connection.

@@ -251,6 +251,23 @@ func (s *socket) receive(b []byte) (int, error) {
 	}
 }
 
+// skip takes away what has come already; closed is whether it ended with a FIN.
+func (s *socket) skip() (closed bool, err error) {
+	b := make([]byte, 4096)
+	for {
+		n, err := unix.Read(s.fd, b)
+		switch {
+		case err == unix.EAGAIN:
+			return false, nil
+		case err == unix.EINTR:
+		case err != nil:
+			return false, s.failure(err)
+		case n == 0 && s.proto == flow.TCP:
+			return true, nil
+		}
+	}
+}
+
 // send writes all of b, for UDP in one datagram. It is no error if the other side has closed: reading tells of its FIN.
 func (s *socket) send(b []byte) error {
 	for len(b) > 0 {

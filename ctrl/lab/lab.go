@@ -304,6 +304,9 @@ func union(now, before hostnet.Desired) hostnet.Desired {
 	return both
 }
 
+// Notes tell what could not be done on this machine though the lab works, a sentence each.
+func (l *Lab) Notes() []string { return l.host.Notes() }
+
 // Now is the lab's time.
 func (l *Lab) Now() time.Time { return l.clock.At(monotonic()) }
 

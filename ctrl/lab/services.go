@@ -32,7 +32,7 @@ type services struct {
 	denials []denial // the latest maxDenials
 }
 
-// denial is a request that a policy refused.
+// denial is a request that a policy refused, or a connection that an endpoint service did.
 type denial struct {
 	at   int64         // monotonic
 	node scenario.Node // who asked; zero if that is not known, as behind a NAT gateway
@@ -50,19 +50,22 @@ func (s *services) start(plan *compile.Plan) error {
 	s.directory.update(plan)
 	dir := filepath.Join(s.lab.host.Dir(), "services")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return fmt.Errorf("services: %w", err)
 	}
 	started, err := suite.Start(suite.Config{
 		Lab: s.lab.name, Dir: dir, Directory: &s.directory, Now: s.lab.Now, Wall: time.Now, Denied: s.denied, Broken: func(err error) { s.lab.fail(0, err) },
 		Open: func(f func() error) error { return s.lab.host.InGuest(hostnet.ServicesNamespace(s.lab.name), f) },
-		Join: s.join,
-		MAC:  func(e *vpc.ENI) string { return compile.MAC(e).String() },
+		Join: s.join, Refused: s.refused,
+		MAC: func(e *vpc.ENI) string { return compile.MAC(e).String() },
 	}, plan.Model)
 	if err != nil {
 		return fmt.Errorf("services: %w", err)
 	}
 	s.suite = started
-	return os.WriteFile(s.authority(), started.PEM(), 0o644)
+	if err := os.WriteFile(s.authority(), started.PEM(), 0o644); err != nil {
+		return fmt.Errorf("services: %w", err)
+	}
+	return nil
 }
 
 // authority is the path of the file with which clients trust the services.
@@ -109,6 +112,15 @@ func (s *services) denied(c service.Caller, a service.Access, d *service.Denied)
 	if a.Action != "" {
 		why = fmt.Sprintf("%s on %s: %s", a.Action, a.Resource, d.Why)
 	}
+	s.deny(c, why)
+}
+
+// refused is an endpoint service's word.
+func (s *services) refused(c service.Caller, why privatelink.Refusal) {
+	s.deny(c, fmt.Sprintf("endpoint service %s: %s", c.Endpoint.Service, why))
+}
+
+func (s *services) deny(c service.Caller, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.denials) == maxDenials {

@@ -170,7 +170,7 @@ func (c *completion) gatewayEndpoint(v *VPC, e *Endpoint, known bool) {
 		at := at.at("route_tables").element(i, len(e.RouteTables))
 		switch {
 		case v.RouteTable(name) == nil:
-			c.report(at, fmt.Sprintf("the routeTable '%s' does not exist", name),
+			c.report(at, fmt.Sprintf("the route table '%s' does not exist", name),
 				declareOr("route_tables", name, namesOf(v.RouteTables, func(t *RouteTable) string { return t.Name })))
 		case seen[name]:
 			c.report(at, fmt.Sprintf("the route table '%s' is named twice", name), "remove one of the two")

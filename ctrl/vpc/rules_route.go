@@ -47,7 +47,7 @@ func (c *completion) quotaEntries(at path, l *PrefixList) {
 // routeTable judges one route table.
 func (c *completion) routeTable(v *VPC, t *RouteTable) {
 	if t.Inline && t.Name == Main {
-		c.report(pathOf(v).at("subnets", t.Name, "routes"), "the routeTable 'main' already exists",
+		c.report(pathOf(v).at("subnets", t.Name, "routes"), "the route table 'main' already exists",
 			"rename the subnet, whose own table would be called main too, or declare the routes in route_tables.main")
 	}
 	type row struct {

@@ -49,7 +49,9 @@ type Config struct {
 	// Dial connects to a target from the load balancer's address; which of its addresses may depend on who asks. ECONNREFUSED is an RST
 	// of the target's; any other error says that it does not answer.
 	Dial func(ctx context.Context, consumer Ends, c service.Caller, t Target) (*net.TCPConn, error)
-	Now  func() time.Time // lab time
+	// Refused is told why a consumer is reset, before he hears of it.
+	Refused func(c service.Caller, why Refusal)
+	Now     func() time.Time // lab time
 }
 
 // Balancer is the load balancer of all endpoint services of a lab. All methods may be called concurrently.
@@ -86,8 +88,8 @@ func New(c Config) *Balancer {
 	return b
 }
 
-// Update replaces all services. Connections of a service that is gone are reset; others go on, also those to a target that is not named
-// any more.
+// Update replaces all services. Connections of a service that is gone are reset, and those to a target that is not healthy any more while
+// another one is (Network Load Balancer guide, target health); others go on, also to a target that is not named any more.
 func (b *Balancer) Update(services []Service) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,11 +102,25 @@ func (b *Balancer) Update(services []Service) {
 		}
 		b.services[s.Ref] = o
 	}
+	left := b.leftLocked()
 	for c := range b.connections {
-		if b.services[c.target.Service] == nil {
+		if b.services[c.target.Service] == nil || left[c.target] {
 			c.reset()
 		}
 	}
+}
+
+// leftLocked are the targets with connections that are not healthy any more, of services that have a healthy one.
+func (b *Balancer) leftLocked() map[Target]bool {
+	left := map[Target]bool{}
+	for t := range b.load {
+		if o := b.services[t.Service]; o != nil && !b.config.Healthy(t) {
+			left[t] = slices.ContainsFunc(o.Targets, func(a netip.Addr) bool {
+				return b.config.Healthy(Target{t.Service, netip.AddrPortFrom(a, t.Addr.Port())})
+			})
+		}
+	}
+	return left
 }
 
 // Serve handles every connection of a listener, which it owns from now on, until Close (nil) or an error of the listener.

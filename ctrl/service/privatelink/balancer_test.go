@@ -74,6 +74,9 @@ func TestWhoIsNotServedIsReset(t *testing.T) {
 				b.exchange(c)
 			}
 			eventually(t, "the verdict", func() bool { s := b.Stats(); return s.Open == 1 || s.Refused[row.refused] == 1 })
+			if told := b.told(); len(told) > 1 || len(told) == 1 && told[0] != row.refused || len(told) == 0 && row.refused != "" && row.refused != UnknownCaller {
+				t.Errorf("told of are %q", told)
+			}
 			if s := b.Stats(); (s.Open == 1) != (row.refused == "") || len(b.asked()) != row.dialed {
 				t.Errorf("stats are %+v after asking %v", s, b.asked())
 			}
@@ -284,6 +287,22 @@ func TestUpdateSparesWhatStays(t *testing.T) {
 	if s := b.Stats(); s.Refused[NoService] != 1 {
 		t.Errorf("stats are %+v", s)
 	}
+}
+
+// A connection does not outlive its target's health, unless every target is ill.
+func TestConnectionsOfAnIllTarget(t *testing.T) {
+	b := newBed(t, one, two)
+	first := b.ask(ofShop)
+	b.exchange(first) // its turn is over
+	second := b.ask(ofShop)
+	b.exchange(second)
+	b.fallIll(one)
+	b.Update([]Service{b.shop(one, two)})
+	wantReset(t, first)
+	b.exchange(second)
+	b.fallIll(two)
+	b.Update([]Service{b.shop(one, two)})
+	b.exchange(second)
 }
 
 func TestCloseEndsAll(t *testing.T) {

@@ -35,6 +35,7 @@ type bed struct {
 	dialed  []netip.Addr
 	silent  map[netip.Addr]bool // targets that do not answer
 	askedBy []Ends
+	refused []Refusal
 }
 
 var (
@@ -61,7 +62,7 @@ func newBed(t testing.TB, targets ...netip.Addr) *bed {
 		t: t, listener: l, port: addrPort(l.Addr()).Port(), now: time.Unix(1_700_000_000, 0),
 		ill: map[netip.Addr]bool{}, silent: map[netip.Addr]bool{}, targets: map[netip.Addr]*net.TCPListener{},
 	}
-	b.Balancer = New(Config{Directory: b, Healthy: b.healthy, Dial: b.dial, Now: b.time})
+	b.Balancer = New(Config{Directory: b, Healthy: b.healthy, Dial: b.dial, Refused: b.refuse, Now: b.time})
 	for _, a := range targets {
 		b.listen(a, echo)
 	}
@@ -124,6 +125,21 @@ func (b *bed) fallSilent(targets ...netip.Addr) {
 	for _, a := range targets {
 		b.silent[a] = true
 	}
+}
+
+func (b *bed) refuse(c service.Caller, why Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.Addr.IsValid() {
+		b.refused = append(b.refused, why)
+	}
+}
+
+// told are the refusals that were told of.
+func (b *bed) told() []Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.refused)
 }
 
 // asked are the targets that were dialed so far, in turn.
