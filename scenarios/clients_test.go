@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -87,19 +89,20 @@ func TestSDK(t *testing.T) {
 					t.Error(err)
 				}
 			}()
+			home := foreignHome(t)
 			for _, service := range []string{"s3", "dynamodb", "sts"} {
-				if got := ask(t, l, service); got != "done\n" {
+				if got := ask(t, l, home, service); got != "done\n" {
 					t.Errorf("%s with its endpoint: %s", service, got)
 				}
 			}
 			steps := s.Steps[slices.IndexFunc(s.Steps, func(s scenario.Step) bool { return s.Change != nil }):]
 			runStep(t.Context(), t, l, nil, steps[0])
 			for service, want := range map[string]string{"s3": "dial tcp 52.216.0.", "dynamodb": "dial tcp 52.94.0."} {
-				if got := ask(t, l, service); !strings.Contains(got, want) || !strings.Contains(got, "i/o timeout") {
+				if got := ask(t, l, home, service); !strings.Contains(got, want) || !strings.Contains(got, "i/o timeout") {
 					t.Errorf("%s without its endpoint: %s", service, got)
 				}
 			}
-			if got := ask(t, l, "sts"); got != "done\n" {
+			if got := ask(t, l, home, "sts"); got != "done\n" {
 				t.Errorf("sts, whose endpoint has stayed: %s", got)
 			}
 			explain(t, l, steps)
@@ -133,14 +136,31 @@ func explain(t *testing.T, l *lab.Lab, steps []scenario.Step) {
 // asProgram is the first argument of this test where it is a program in an instance; the second is a service.
 const asProgram = "use-service"
 
+// foreignHome is the home of somebody who uses AWS from the machine, which is not the instance's business.
+func foreignHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	err := os.Mkdir(filepath.Join(home, ".aws"), 0o700)
+	for name, text := range map[string]string{
+		"config":      "[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:1\n",
+		"credentials": "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = not-of-this-lab\n",
+	} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(home, ".aws", name), []byte(text), 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
 // ask runs this test as a program in the instance `app`, and returns what it writes.
-func ask(t *testing.T, l *lab.Lab, service string) string {
+func ask(t *testing.T, l *lab.Lab, home, service string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := check.StartProgram(l, scenario.Node{VPC: "app", Name: "app"}, []string{self, asProgram, service}, "")
+	p, err := check.StartProgram(l, scenario.Node{VPC: "app", Name: "app"}, []string{"env", "HOME=" + home, self, asProgram, service}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
