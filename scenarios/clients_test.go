@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,21 +24,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/lab"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 )
 
-// TestClients runs the scenarios whose instances use other people's programs, which a machine may lack. Those programs take their time,
-// so it is done once: that they see no difference is what TestScenarios shows of everything beneath them.
+// TestClients runs the scenarios whose instances use other people's programs, which a machine may lack: Debian's, which an instance has,
+// as it has the machine's files, whatever else comes first in the PATH. Those programs take their time, so it is done once: that they
+// see no difference is what TestScenarios shows of everything beneath them.
 func TestClients(t *testing.T) {
 	needRoot(t)
 	for _, c := range []struct {
 		name  string
 		needs [][]string // programs that end well where they are installed
 	}{
-		{"aws", [][]string{{"aws", "--version"}, {"python3", "-c", "import boto3"}, {"curl", "--version"}}},
+		{"aws", [][]string{{"/usr/bin/aws", "--version"}, {"/usr/bin/python3", "-c", "import boto3"}, {"curl", "--version"}}},
 		{"dns", [][]string{{"dig", "-v"}, {"drill", "-v"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,39 +89,78 @@ func TestSDK(t *testing.T) {
 					t.Error(err)
 				}
 			}()
+			home := foreignHome(t)
 			for _, service := range []string{"s3", "dynamodb", "sts"} {
-				if got := ask(t, l, service); got != "done\n" {
+				if got := ask(t, l, home, service); got != "done\n" {
 					t.Errorf("%s with its endpoint: %s", service, got)
 				}
 			}
-			for _, step := range s.Steps {
-				if step.Change != nil {
-					runStep(t.Context(), t, l, nil, step)
-				}
-			}
+			steps := s.Steps[slices.IndexFunc(s.Steps, func(s scenario.Step) bool { return s.Change != nil }):]
+			runStep(t.Context(), t, l, nil, steps[0])
 			for service, want := range map[string]string{"s3": "dial tcp 52.216.0.", "dynamodb": "dial tcp 52.94.0."} {
-				if got := ask(t, l, service); !strings.Contains(got, want) || !strings.Contains(got, "i/o timeout") {
+				if got := ask(t, l, home, service); !strings.Contains(got, want) || !strings.Contains(got, "i/o timeout") {
 					t.Errorf("%s without its endpoint: %s", service, got)
 				}
 			}
-			if got := ask(t, l, "sts"); got != "done\n" {
+			if got := ask(t, l, home, "sts"); got != "done\n" {
 				t.Errorf("sts, whose endpoint has stayed: %s", got)
 			}
+			explain(t, l, steps)
 		})
+	}
+}
+
+// explain runs the steps that say why a service is not reached, and looks for what would help.
+func explain(t *testing.T, l *lab.Lab, steps []scenario.Step) {
+	t.Helper()
+	runner := check.NewRunner(l)
+	defer runner.Close()
+	var advice []string
+	for _, step := range steps {
+		if step.Check == nil || step.Check.Because == "" {
+			continue
+		}
+		r := runner.Run(t.Context(), step.Check)
+		if !r.Pass || len(r.Drops) == 0 {
+			t.Fatalf("%s: got %s: %s", step.Check.Name, r.Got, r.Detail)
+		}
+		advice = append(advice, r.Drops[0].Advice)
+	}
+	for i, service := range []string{"s3", "dynamodb"} {
+		if want := "add a gateway endpoint of " + service + " to route table main"; i >= len(advice) || !strings.Contains(advice[i], want) {
+			t.Errorf("the advice is %q, want %q", advice, want)
+		}
 	}
 }
 
 // asProgram is the first argument of this test where it is a program in an instance; the second is a service.
 const asProgram = "use-service"
 
+// foreignHome is the home of somebody who uses AWS from the machine, which is not the instance's business.
+func foreignHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	err := os.Mkdir(filepath.Join(home, ".aws"), 0o700)
+	for name, text := range map[string]string{
+		"config":      "[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:1\n",
+		"credentials": "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = not-of-this-lab\n",
+	} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(home, ".aws", name), []byte(text), 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return home
+}
+
 // ask runs this test as a program in the instance `app`, and returns what it writes.
-func ask(t *testing.T, l *lab.Lab, service string) string {
+func ask(t *testing.T, l *lab.Lab, home, service string) string {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := check.StartProgram(l, scenario.Node{VPC: "app", Name: "app"}, []string{self, asProgram, service}, "")
+	p, err := check.StartProgram(l, scenario.Node{VPC: "app", Name: "app"}, []string{"env", "HOME=" + home, self, asProgram, service}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +179,8 @@ func use(service string) error {
 	ctx := context.Background()
 	client := awshttp.NewBuildableClient().WithTimeout(10 * time.Second)
 	client = client.WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Second })
-	c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryMaxAttempts(1))
+	// The SDK would tell that parts of objects have no checksum of the whole.
+	c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithRetryMaxAttempts(1), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return err
 	}
@@ -190,7 +235,15 @@ func useObjects(ctx context.Context, c *s3.Client) error {
 	if back, err := io.ReadAll(object.Body); err != nil || !bytes.Equal(back, content) {
 		return fmt.Errorf("got %d bytes that are not the %d put (%v)", len(back), len(content), err)
 	}
-	return nil
+	list, err := c.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: bucket, Prefix: aws.String("go/")})
+	if err != nil {
+		return err
+	}
+	if len(list.Contents) != 1 || aws.ToInt64(list.Contents[0].Size) != int64(len(content)) {
+		return fmt.Errorf("%d objects are there, not the one put", len(list.Contents))
+	}
+	_, err = c.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: key})
+	return err
 }
 
 func useItems(ctx context.Context, c *dynamodb.Client) error {
@@ -210,6 +263,13 @@ func useItems(ctx context.Context, c *dynamodb.Client) error {
 	if _, err := c.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: item}); err != nil {
 		return err
 	}
+	got, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: table, Key: map[string]types.AttributeValue{"id": id}})
+	if err != nil {
+		return err
+	}
+	if price, ok := got.Item["price"].(*types.AttributeValueMemberN); !ok || price.Value != "2.5" {
+		return fmt.Errorf("got %v, not the item put", got.Item)
+	}
 	found, err := c.Query(ctx, &dynamodb.QueryInput{
 		TableName: table, KeyConditionExpression: aws.String("id = :id"), ExpressionAttributeValues: map[string]types.AttributeValue{":id": id},
 	})
@@ -228,8 +288,9 @@ func useIdentity(ctx context.Context, c *sts.Client) error {
 	if err != nil {
 		return err
 	}
-	if got, want := aws.ToString(who.Arn), "arn:aws:sts::123456789012:assumed-role/app/i-"; !strings.HasPrefix(got, want) {
-		return fmt.Errorf("signed as %s, want %s…", got, want)
+	_, instance, ok := strings.Cut(aws.ToString(who.Arn), "arn:aws:sts::123456789012:assumed-role/app/")
+	if !ok || !strings.HasPrefix(instance, "i-") || !strings.HasSuffix(aws.ToString(who.UserId), ":"+instance) {
+		return fmt.Errorf("signed as %s (%s), not in the role of app", aws.ToString(who.Arn), aws.ToString(who.UserId))
 	}
 	return nil
 }

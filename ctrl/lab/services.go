@@ -194,13 +194,16 @@ func (l *Lab) EndpointHost(ref vpc.EndpointRef) (string, bool) {
 	return name, true
 }
 
-// Home implements check.Lab: a node's own resolv.conf, and what AWS's tools need to trust and find the lab's services.
+// Home implements check.Lab: a node's own resolv.conf, and what AWS's tools need to trust and find the lab's services. They find
+// neither keys nor settings in the machine's ~/.aws, which are not the node's: it has files of its own, which do not exist at first.
 func (l *Lab) Home(node scenario.Node) check.Home {
 	authority := l.services.authority()
 	env := []string{
 		"AWS_CA_BUNDLE=" + authority, "SSL_CERT_FILE=" + authority, "REQUESTS_CA_BUNDLE=" + authority, "CURL_CA_BUNDLE=" + authority,
 		"NODE_EXTRA_CA_CERTS=" + authority,
 	}
+	own := filepath.Join(l.host.Dir(), "aws", node.VPC, node.Name)
+	env = append(env, "AWS_CONFIG_FILE="+filepath.Join(own, "config"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(own, "credentials"))
 	m := l.services.directory.plan().Model
 	region := m.Region
 	if v := m.VPC(node.VPC); v != nil {
