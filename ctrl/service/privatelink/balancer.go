@@ -2,15 +2,12 @@ package privatelink
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/vpc"
@@ -64,7 +61,6 @@ type Balancer struct {
 
 	mu          sync.Mutex
 	closed      bool
-	listeners   map[*net.TCPListener]bool
 	services    map[vpc.ServiceRef]*offer
 	connections map[*connection]bool
 	load        map[Target]int // connections that are open or being opened
@@ -80,7 +76,7 @@ type offer struct {
 // New returns a Balancer without services.
 func New(c Config) *Balancer {
 	b := &Balancer{
-		config: c, most: MaxPerTarget, listeners: map[*net.TCPListener]bool{}, services: map[vpc.ServiceRef]*offer{},
+		config: c, most: MaxPerTarget, services: map[vpc.ServiceRef]*offer{},
 		connections: map[*connection]bool{}, load: map[Target]int{},
 		stats: Stats{Connected: map[Target]uint64{}, Refused: map[Refusal]uint64{}},
 	}
@@ -123,47 +119,6 @@ func (b *Balancer) leftLocked() map[Target]bool {
 	return left
 }
 
-// Serve handles every connection of a listener, which it owns from now on, until Close (nil) or an error of the listener.
-func (b *Balancer) Serve(l *net.TCPListener) error {
-	defer func() { _ = l.Close() }() // Close may have done so
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return nil
-	}
-	b.listeners[l] = true
-	b.mu.Unlock()
-	for {
-		conn, err := l.AcceptTCP()
-		switch {
-		case err == nil:
-			go b.Handle(conn)
-		case b.ctx.Err() != nil:
-			return nil
-		case !passing(err):
-			return err
-		default:
-			b.pause()
-		}
-	}
-}
-
-// passing errors of accept(2) are those of one connection, or of a moment without memory or descriptors.
-func passing(err error) bool {
-	return slices.ContainsFunc([]unix.Errno{unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM},
-		func(e unix.Errno) bool { return errors.Is(err, e) })
-}
-
-func (b *Balancer) pause() {
-	const moment = 50 * time.Millisecond
-	timer := time.NewTimer(moment)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-b.ctx.Done():
-	}
-}
-
 // Expire resets the connections that have been idle for IdleTimeout of lab time. Whoever moves the clock calls it, and beside that now
 // and then: a connection is as old as the last call says.
 func (b *Balancer) Expire() {
@@ -177,23 +132,16 @@ func (b *Balancer) Expire() {
 	}
 }
 
-// Close resets every connection and closes the listeners; when it returns nothing runs any more. It may be called more than once.
-func (b *Balancer) Close() error {
+// Close resets every connection; when it returns nothing runs any more. It may be called more than once.
+func (b *Balancer) Close() {
 	b.cancel()
 	b.mu.Lock()
 	b.closed = true
-	var errs []error
-	for l := range b.listeners {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
 	for c := range b.connections {
 		c.reset()
 	}
 	b.mu.Unlock()
 	b.open.Wait()
-	return errors.Join(errs...)
 }
 
 // Stats is what a Balancer has done so far.

@@ -67,15 +67,20 @@ func newBed(t testing.TB, targets ...netip.Addr) *bed {
 		b.listen(a, echo)
 	}
 	b.Update([]Service{b.shop(targets...)})
-	served := make(chan error, 1)
-	go func() { served <- b.Serve(l) }()
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := l.AcceptTCP()
+			if err != nil {
+				return // the bed is taken down
+			}
+			serving.Go(func() { b.Handle(conn) })
+		}
+	})
 	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		l.Close()
+		b.Close()
+		serving.Wait()
 		if s := b.Stats(); s.Open != 0 || len(b.load) != 0 {
 			t.Errorf("after the close: %+v, load %v", s, b.load)
 		}
