@@ -104,7 +104,11 @@ func (s store) claim(lab string) (dying *process, err error) {
 		if err := os.Mkdir(s.dir(lab), 0o700); err != nil && !(errors.Is(err, fs.ErrExist) && isDir(s.dir(lab))) {
 			return stateError(err)
 		}
-		return s.write(lab, "owner.json", me)
+		if err := s.write(lab, "owner.json", me); err != nil {
+			_ = os.Remove(s.dir(lab)) // refused while it holds what a dead process left
+			return err
+		}
+		return nil
 	})
 	if err != nil && dying != nil {
 		dying.close()
@@ -184,6 +188,9 @@ func (s store) write(lab, name string, v any) error {
 	err = os.WriteFile(path+".new", append(data, '\n'), 0o600)
 	if err == nil {
 		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		_ = os.Remove(path + ".new") // whatever of it was written
 	}
 	return stateError(err)
 }

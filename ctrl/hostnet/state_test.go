@@ -133,9 +133,21 @@ func TestAFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "filler"), make([]byte, 1<<16), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
-	_, err := store{root: filepath.Join(root, "vpclab")}.claim("x")
+	s := store{root: filepath.Join(root, "vpclab")}
+	_, err := s.claim("x")
 	if err == nil || !strings.Contains(err.Error(), "no space left on device (free space on the file system of "+root) {
 		t.Errorf("got %v", err)
+	}
+	if isDir(s.root) {
+		t.Error("its folder is left")
+	}
+	// What a dead process left is still there for `down`.
+	manifest := filepath.Join(s.dir("x"), "manifest.json")
+	if err := errors.Join(os.MkdirAll(s.dir("x"), 0o700), os.WriteFile(manifest, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.claim("x"); !errors.Is(err, unix.ENOSPC) || !isThere(manifest) {
+		t.Errorf("got %v; the manifest is there: %v", err, isThere(manifest))
 	}
 }
 
