@@ -59,6 +59,9 @@ func (r *reply) correct(status int) int {
 	if etag := h.Get("Etag"); q.note.Parts > 0 && q.op.reads() {
 		h.Set("Etag", fmt.Sprintf(`%s-%d"`, strings.TrimSuffix(etag, `"`), q.note.Parts))
 	}
+	if q.op.reads() && status < 300 && h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "binary/octet-stream") // of an object whose type nobody said
+	}
 	if name, value := q.checksum.value(); name != "" && status < 300 && (q.op.name == "PutObject" || q.op.name == "UploadPart") {
 		h.Set(name, value)
 	}
