@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -35,11 +36,15 @@ func (t *troubled) Accept() (net.Conn, error) {
 // serve has a Front hand connections to a taker until the test ends. dial connects to it, and says whether it is reset, at once or later.
 func serve(t *testing.T, take Taker, errs ...error) (dial func() (reset func() bool)) {
 	t.Helper()
+	return start(t, &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }}, errs...)
+}
+
+func start(t *testing.T, f *Front, errs ...error) (dial func() (reset func() bool)) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }}
 	ended := make(chan error, 1)
 	go func() { ended <- f.Serve(&troubled{l, errs}) }()
 	t.Cleanup(func() {
@@ -115,6 +120,40 @@ func TestRefusedConnectionsDoNotCount(t *testing.T) {
 		if reset := dial(); !reset() {
 			t.Fatal("it is not reset")
 		}
+	}
+}
+
+// forgetful is a directory that knows everybody until it has forgotten.
+type forgetful struct{ atomic.Bool }
+
+func (d *forgetful) Caller(_, _ netip.Addr) (service.Caller, bool) {
+	return service.Caller{}, !d.Load()
+}
+
+// Who serves a connection whose caller is gone does not wait for TCP to give up.
+func TestConnectionsWhoseCallerIsGoneAreReset(t *testing.T) {
+	taken, d := make(chan net.Conn, 1), &forgetful{}
+	f := &Front{Directory: d, Route: func(service.Caller, uint16) Taker { return func(c net.Conn) bool { taken <- c; return true } }}
+	dial := start(t, f)
+	reset := dial()
+	served := <-taken
+	f.Prune()
+	if _, err := served.Write(nil); err != nil {
+		t.Errorf("while its caller is known: %v", err)
+	}
+	d.Store(true)
+	f.Prune()
+	if _, err := served.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("who serves it reads %v", err)
+	}
+	if !reset() {
+		t.Error("the client's end is not reset")
+	}
+	if reset := dial(); !reset() {
+		t.Error("nor is another one's")
+	}
+	if f.Prune(); len(f.open) != 0 {
+		t.Errorf("%d far ends still count", len(f.open))
 	}
 }
 

@@ -216,9 +216,10 @@ func widen(conn *net.UDPConn) error {
 	return nil
 }
 
-// Update tells the services of another model.
+// Update tells the services of another model, which the directory knows already.
 func (s *Suite) Update(m *vpc.Model) error {
 	s.model.Store(m)
+	s.front.Prune()
 	s.dns.Use(dns.New(m))
 	s.balancer.Update(offers(m))
 	return errors.Join(s.listen(m), s.s3.Update(m.Services.Buckets), s.dynamodb.Update(m.Services.Tables))
