@@ -104,11 +104,11 @@ func changesBesideLoads(t *testing.T, offload bool) {
 			t.Error(err)
 		}
 	}()
-	if err := l.services.keep(t.Context(), "logs", "big", bytes.Repeat([]byte("x"), 8<<20)); err != nil {
+	if err := l.services.keep(t.Context(), "logs", "big", bytes.Repeat([]byte("x"), 1<<20)); err != nil {
 		t.Fatal(err)
 	}
 	load, changes := s.Steps[0].Check, s.Steps[1:]
-	meddling := during(50*time.Millisecond, func(n int) error {
+	meddling := during(100*time.Millisecond, func(n int) error {
 		return l.Apply(context.Background(), changes[n%len(changes)].Change)
 	})
 	var mu sync.Mutex

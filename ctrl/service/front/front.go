@@ -120,9 +120,8 @@ func (f *Front) forget(c *Conn, remote netip.Addr) {
 }
 
 // Prune resets the connections whose caller the directory does not know any more, since the way by which they came is gone. Who serves one
-// would wait for as long as TCP tries.
-func (f *Front) Prune() {
-	var gone []*Conn
+// would wait for as long as TCP tries. It returns them, closed.
+func (f *Front) Prune() (gone []*Conn) {
 	f.mu.Lock()
 	for _, conns := range f.open {
 		for c := range conns {
@@ -136,6 +135,7 @@ func (f *Front) Prune() {
 	for _, c := range gone {
 		Reset(c)
 	}
+	return gone
 }
 
 // Ends are the addresses of a TCP connection, its own first; IPv4 ones as IPv4.

@@ -137,12 +137,13 @@ func TestConnectionsWhoseCallerIsGoneAreReset(t *testing.T) {
 	dial := start(t, f)
 	reset := dial()
 	served := <-taken
-	f.Prune()
-	if _, err := served.Write(nil); err != nil {
-		t.Errorf("while its caller is known: %v", err)
+	if gone := f.Prune(); len(gone) != 0 {
+		t.Errorf("%d are reset while their caller is known", len(gone))
 	}
 	d.Store(true)
-	f.Prune()
+	if gone := f.Prune(); len(gone) != 1 || gone[0] != served {
+		t.Errorf("%d are reset", len(gone))
+	}
 	if _, err := served.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("who serves it reads %v", err)
 	}

@@ -216,13 +216,21 @@ func widen(conn *net.UDPConn) error {
 	return nil
 }
 
-// Update tells the services of another model, which the directory knows already.
+// Update tells the services of another model.
 func (s *Suite) Update(m *vpc.Model) error {
 	s.model.Store(m)
-	s.front.Prune()
 	s.dns.Use(dns.New(m))
 	s.balancer.Update(offers(m))
 	return errors.Join(s.listen(m), s.s3.Update(m.Services.Buckets), s.dynamodb.Update(m.Services.Tables))
+}
+
+// Prune resets the connections of callers whom the directory does not know any more, and returns whom the RSTs are sent to.
+func (s *Suite) Prune() (reset []privatelink.Ends) {
+	for _, c := range s.front.Prune() {
+		local, remote := front.Ends(c)
+		reset = append(reset, privatelink.Ends{From: local, To: remote})
+	}
+	return reset
 }
 
 // listen opens the ports that a model wants, and closes those that it does not.
