@@ -20,8 +20,16 @@ import (
 	"github.com/vpclab/vpclab/ctrl/scenario"
 )
 
-// TestMain lets labs run side by side: checks mostly wait for packets that do not come.
+// TestMain lets labs run side by side: checks mostly wait for packets that do not come. Inside an instance the test is a program.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == asProgram {
+		if err := use(os.Args[2]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("done")
+		os.Exit(0)
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)

@@ -120,7 +120,7 @@ A bed is a network with a client and a server:
   veth            one bare veth pair: the most that any network of namespaces can reach
   vpclab-s3       an instance that asks the lab's S3 through a gateway endpoint; eBPF forwards
   veth-s3         the same S3 at the end of a bare veth pair: what its own work leaves
-  vpclab-dns      32 instances that ask their VPC's resolver; the engine forwards every packet
+  vpclab-dns      64 instances that ask their VPC's resolver; the engine forwards every packet
   veth-dns        as many sockets that ask a bare miekg/dns server at the end of a veth pair
 
 The loads:

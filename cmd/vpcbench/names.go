@@ -29,7 +29,7 @@ vpcs:
 `
 
 // askers is how many clients ask a resolver: more than it takes to answer them all at 1024 queries a second each.
-const askers = 32
+const askers = 64
 
 var (
 	namedAddr  = netip.MustParseAddr("203.0.113.80")

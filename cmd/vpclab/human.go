@@ -136,7 +136,7 @@ func explain(r check.Result, st style) string {
 	var b strings.Builder
 	b.WriteString(paragraph("check", line(from(r.Check)+r.Check.Do.Text), st))
 	b.WriteString(paragraph("failed", printable(why(r)), st))
-	b.WriteString(paragraph("denied", denied(r), st))
+	b.WriteString(paragraph(string(r.Got), denied(r), st))
 	if r.Wrong != nil { // then what was dropped was as expected
 		return b.String() + paragraph("records", printable(recordsNear(r.Wrong)), st)
 	}
@@ -153,7 +153,7 @@ func explain(r check.Result, st style) string {
 	return b.String()
 }
 
-// denied is why requests of the check were denied, a line each.
+// denied is why services denied requests of the check, or reset its connection, a line each.
 func denied(r check.Result) string {
 	lines := make([]string, len(r.Denials))
 	for i, d := range r.Denials {

@@ -131,6 +131,8 @@ func services(t *testing.T) *report {
 			Detail: "expected ok, got denied: AccessDenied: Access Denied", Denials: why},
 		{Check: row("web finds it", "s3 get logs/b", scenario.S3, scenario.OK), Got: check.Failed, MS: 9,
 			Detail: "expected ok, got failed: NoSuchKey: The specified key does not exist."},
+		{Check: row("web reaches the shop", "tcp 80 to endpoint.shop", scenario.TCP, scenario.OK), Got: scenario.Reset, MS: 1,
+			Detail: "expected ok, got reset: RST on the established connection", Denials: []string{"endpoint service data/shop: no target is healthy"}},
 	}
 	r.Steps, r.Checks = nil, nil
 	for i, result := range r.Results {

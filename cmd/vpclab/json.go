@@ -40,8 +40,8 @@ type checkJSON struct {
 	MS      float64 `json:"ms"`
 	// Logs are the records of the check's traffic in the flow logs that it speaks of.
 	Logs []loggedJSON `json:"logs"`
-	// Answers are the records of a DNS answer, or the keys of an S3 listing; Denials say why policies denied a request. Only checks that
-	// have them have these fields.
+	// Answers are the records of a DNS answer, or the keys of an S3 listing; Denials say why policies denied a request, or a service reset
+	// a connection. Only checks that have them have these fields.
 	Answers *[]string `json:"answers,omitempty"`
 	Denials []string  `json:"denials,omitempty"`
 }

@@ -57,7 +57,7 @@ func (t table) row(r check.Result, st style) string {
 	return text + "\n"
 }
 
-// reason is a row's last column, as much of it as has room: the drop reason and its hop, else why the request was denied, the source
+// reason is a row's last column, as much of it as has room: the drop reason and its hop, else why a service refused, the source
 // address that was seen, or the answers.
 func (t table) reason(r check.Result) string {
 	room := t.width - rowSpace - t.name - t.outcome - timeColumns
@@ -67,7 +67,7 @@ func (t table) reason(r check.Result) string {
 		return dropped(r.Reason, r.At)
 	case r.Reason != flow.None && t.width > 0:
 		return shorten(r.Reason.String(), max(1, room))
-	case r.Got == scenario.Denied && len(r.Denials) > 0:
+	case len(r.Denials) > 0:
 		return t.cut(line(r.Denials[0]), room)
 	case r.Check.SeenAs.IsValid() && r.SeenAs != "" && fits("seen as "+r.SeenAs):
 		return "seen as " + r.SeenAs

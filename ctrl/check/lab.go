@@ -53,8 +53,9 @@ type Services interface {
 	// EndpointHost is the host name at which a service is asked by the own name of an interface endpoint, that of its region; for S3 with
 	// `bucket.` before it (S3 user guide, AWS PrivateLink for Amazon S3). false: it has none.
 	EndpointHost(endpoint vpc.EndpointRef) (string, bool)
-	// Denials say why services denied requests of a node since a mark of Lab.Mark: which statement of which policy, or what none of them
-	// allows. Oldest first, a line each. A denial is told of before its requester has the answer.
+	// Denials say why services denied requests of a node, or reset its connections at once, since a mark of Lab.Mark: which statement of which
+	// policy, or what none of them allows; what an endpoint service lacks. Oldest first, a line each. Each is told of before its requester
+	// has the answer.
 	Denials(mark uint64, node scenario.Node) []string
 }
 
@@ -91,7 +92,7 @@ type Result struct {
 	Drops  []Drop
 	// Answers are the records of a DNS answer, or the keys of an S3 listing; nil if the check asked for neither.
 	Answers []string
-	Denials []string     // why a request was denied, a line each
+	Denials []string     // why a request was denied, or a connection reset by a service, a line each
 	Logs    []Logged     // records of the check's traffic in the flow logs that it speaks of
 	Wrong   *WrongRecord // why the check failed, if a record is why
 	MS      float64      // real time in milliseconds

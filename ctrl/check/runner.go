@@ -74,7 +74,7 @@ func (r *Runner) try(p *probe, c *scenario.Check) Result {
 		s.err = p.settle(assertsDrop(c))
 	}
 	result := judge(c, s, p.drops)
-	if result.Got == scenario.Denied {
+	if result.Got == scenario.Denied || result.Got == scenario.Reset {
 		result.Denials = r.lab.Denials(p.mark, p.node)
 	}
 	return result

@@ -127,6 +127,10 @@ func TestReset(t *testing.T) {
 	})
 	want(t, run(t, r, scenario.Check{Do: tcpTo(local4, port), Expect: scenario.Expect{Outcome: scenario.Reset}}),
 		true, scenario.Reset, "RST on the established connection")
+	r.lab.(*twin).denied = []string{"endpoint service data/shop: no target is healthy"}
+	if got := run(t, r, scenario.Check{Do: tcpTo(local4, port), Expect: scenario.Expect{Outcome: scenario.Reset}}); len(got.Denials) != 1 {
+		t.Errorf("a service that resets it says why: %q", got.Denials)
+	}
 	want(t, run(t, r, scenario.Check{Do: pageAt(local4, port), Expect: scenario.Expect{Outcome: scenario.Reset}}), true, scenario.Reset, "RST")
 }
 

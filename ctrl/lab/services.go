@@ -33,7 +33,7 @@ type services struct {
 	denials []denial // the latest maxDenials
 }
 
-// denial is a request that a policy refused.
+// denial is a request that a policy refused, or a connection that an endpoint service did.
 type denial struct {
 	at   int64         // monotonic
 	node scenario.Node // who asked; zero if that is not known, as behind a NAT gateway
@@ -56,8 +56,8 @@ func (s *services) start(plan *compile.Plan) error {
 	started, err := suite.Start(suite.Config{
 		Lab: s.lab.name, Dir: dir, Directory: &s.directory, Now: s.lab.Now, Wall: time.Now, Denied: s.denied, Broken: func(err error) { s.lab.fail(0, err) },
 		Open: func(f func() error) error { return s.lab.host.InGuest(hostnet.ServicesNamespace(s.lab.name), f) },
-		Join: s.join,
-		MAC:  func(e *vpc.ENI) string { return compile.MAC(e).String() },
+		Join: s.join, Refused: s.refused,
+		MAC: func(e *vpc.ENI) string { return compile.MAC(e).String() },
 	}, plan.Model)
 	if err != nil {
 		return fmt.Errorf("services: %w", err)
@@ -127,6 +127,15 @@ func (s *services) denied(c service.Caller, a service.Access, d *service.Denied)
 	if a.Action != "" {
 		why = fmt.Sprintf("%s on %s: %s", a.Action, a.Resource, d.Why)
 	}
+	s.deny(c, why)
+}
+
+// refused is an endpoint service's word.
+func (s *services) refused(c service.Caller, why privatelink.Refusal) {
+	s.deny(c, fmt.Sprintf("endpoint service %s: %s", c.Endpoint.Service, why))
+}
+
+func (s *services) deny(c service.Caller, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.denials) == maxDenials {
@@ -200,13 +209,16 @@ func (l *Lab) EndpointHost(ref vpc.EndpointRef) (string, bool) {
 	return name, true
 }
 
-// Home implements check.Lab: a node's own resolv.conf, and what AWS's tools need to trust and find the lab's services.
+// Home implements check.Lab: a node's own resolv.conf, and what AWS's tools need to trust and find the lab's services. They find
+// neither keys nor settings in the machine's ~/.aws, which are not the node's: it has files of its own, which do not exist at first.
 func (l *Lab) Home(node scenario.Node) check.Home {
 	authority := l.services.authority()
 	env := []string{
 		"AWS_CA_BUNDLE=" + authority, "SSL_CERT_FILE=" + authority, "REQUESTS_CA_BUNDLE=" + authority, "CURL_CA_BUNDLE=" + authority,
 		"NODE_EXTRA_CA_CERTS=" + authority,
 	}
+	own := filepath.Join(l.host.Dir(), "aws", node.VPC, node.Name)
+	env = append(env, "AWS_CONFIG_FILE="+filepath.Join(own, "config"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(own, "credentials"))
 	m := l.services.directory.plan().Model
 	region := m.Region
 	if v := m.VPC(node.VPC); v != nil {

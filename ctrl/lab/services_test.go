@@ -110,7 +110,7 @@ func changesBesideLoads(t *testing.T, offload bool) {
 	load, changes := s.Steps[0].Check, s.Steps[1:]
 	var mu sync.Mutex
 	var applied int
-	seen, given := fates{}, time.Now().Add(6 * patience)
+	seen, given := fates{}, time.Now().Add(6*patience)
 	enough := func() bool {
 		mu.Lock()
 		defer mu.Unlock()

@@ -359,7 +359,7 @@ func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	r.installed = 0
 	r.entry = flow.Entry{
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
-		Domains: path.Domains, Rewrite: path.Rewrite, LowersMSS: path.MSS != 0,
+		Domains: path.Domains, Rewrite: path.Rewrite, LowersMSS: path.MSS != 0 && path.Verdict == flow.Deliver,
 	}
 	e.remember(r.key.Attachment, r, p)
 	e.observe(r)

@@ -36,9 +36,12 @@ func (e *Engine) fromServices(t flow.Tuple) flow.Key {
 	return flow.Key{Attachment: e.net.Services.Attachment, Tuple: t}
 }
 
-// sweepJoints ends the joints of connections that nothing is known of any more.
-func (e *Engine) sweepJoints() {
+// sweepJoints ends those of n joints whose connections nothing is known of any more. Which n these are is up to the map, another time others.
+func (e *Engine) sweepJoints(n int) {
 	for front, back := range e.joints {
+		if n--; n < 0 {
+			return
+		}
 		if e.flows[e.fromServices(back)] == nil && e.flows[e.fromServices(front.Reply())] == nil {
 			delete(e.joints, front)
 		}

@@ -53,10 +53,10 @@ func TestDropsBehindALoadBalancer(t *testing.T) {
 	if got := c.reasons(c.asked); !slices.Equal(got, []flow.Reason{flow.SGRulesMismatch}) {
 		t.Errorf("the consumer's connection: %v", got)
 	}
-	if drops := c.engine.Drops(0, c.asked); len(drops) != 1 || !drops[0].Carried {
-		t.Errorf("it is not of the load balancer's: %+v", drops)
+	if drops := c.engine.Drops(0, c.asked); len(drops) != 1 || !drops[0].Carried || len(drops[0].Before) == 0 || drops[0].Before[0].At() != "web/send" {
+		t.Errorf("it is not of the load balancer's, behind the way to it: %+v", drops)
 	}
-	if drops := c.engine.Drops(0, c.back); len(drops) != 1 || drops[0].Carried {
+	if drops := c.engine.Drops(0, c.back); len(drops) != 1 || drops[0].Carried || drops[0].Before != nil {
 		t.Errorf("it is not of the connection that was asked for: %+v", drops)
 	}
 	if !c.engine.Refused(begun, c.back) || c.engine.Refused(c.now+1, c.back) {

@@ -16,7 +16,8 @@ type Drop struct {
 	At   int64    // monotonic nanoseconds
 	Key  flow.Key // as it was sent; an ICMP error under the connection that it quotes
 	Path fabric.Path
-	// Before are the stations in front of the link that brought the packet, as they are now; Drops fills them in.
+	// Before are the stations in front of the link that brought the packet, or of the load balancer that sent it, as they are now; Drops fills
+	// them in.
 	Before []fabric.Hop
 	// Carried says that it is not of the connection that was asked for, but of that by which a load balancer carries it on. Drops fills it in.
 	Carried bool
@@ -123,6 +124,9 @@ func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 	for i := range drops {
 		d := &drops[i]
 		d.Before, d.Carried = e.before(d), !own[d.Key.Tuple] && !own[d.Path.Tuple]
+		if d.Carried && d.Key.Attachment == e.net.Services.Attachment {
+			d.Before = e.wayOf(tuple)
+		}
 	}
 	return drops
 }
@@ -142,6 +146,20 @@ func (e *Engine) before(d *Drop) []fabric.Hop {
 		}
 	}
 	return nil // it came another way: as an ICMP error, or translated
+}
+
+// wayOf walks a packet of a connection that is delivered.
+func (e *Engine) wayOf(tuple flow.Tuple) []fabric.Hop {
+	for _, r := range e.records.members {
+		from := e.attachment(r.key.Attachment)
+		if r.key.Tuple != tuple || r.entry.Verdict != flow.Deliver || from == nil || from.ENI == nil {
+			continue
+		}
+		e.net.Walk(r.packet(), from, e, &e.path)
+		e.keepFresh(false)
+		return slices.Clone(e.path.Hops())
+	}
+	return nil
 }
 
 // opening is the engine's memory as the first packets of a connection find it: they pass by a rule, not by the track that they leave.

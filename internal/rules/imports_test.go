@@ -178,7 +178,7 @@ var outsiders = []outsider{
 	{"github.com/beevik/ntp", nil, []string{"ctrl/lab", "ctrl/service/ntp"}, "the tests' independent client of the time service, alone and from inside an instance"},
 	{"golang.org/x/net", []string{"ctrl/service/dns", "ctrl/service/ntp", "ctrl/service/suite"}, nil,
 		"datagrams go out from the address that was asked, and metadata with the hop limit that an instance chose"},
-	{"github.com/aws", []string{"cmd/vpcbench/internal/load", "ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds"},
+	{"github.com/aws", []string{"cmd/vpcbench/internal/load", "ctrl/check", "ctrl/flowlog/destination", "ctrl/service/s3"}, []string{"ctrl/service/dynamodb", "ctrl/service/iam", "ctrl/service/imds", "scenarios"},
 		"AWS's APIs are spoken at the edge, and requests are signed there; the rest has its own types"},
 	{"github.com/rclone/gofakes3", []string{"ctrl/service/s3"}, nil, "S3's protocol is spoken in one place, behind the policies"},
 	{"github.com/miekg/dns", []string{"cmd/vpcbench", "ctrl/check", "ctrl/service/dns"}, []string{"ctrl/lab"}, "DNS messages are for those who ask and those who answer"},
@@ -192,8 +192,9 @@ var outsiders = []outsider{
 		"dataplane/netdev", "ebpf/fastpath"},
 		[]string{""}, "model, compiler, walk and engine make no system calls"},
 
-	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules"},
-		"we do not shell out: checks run guests' programs, the baseline loads its rules by nft, and tests start themselves anew to kill them"},
+	{"os/exec", []string{"ctrl/check", "ctrl/hostnet/baseline"}, []string{"ctrl/hostnet", "cmd/vpclab", "ctrl/lab", "internal/rules", "scenarios"},
+		"we do not shell out: checks run guests' programs, the baseline loads its rules by nft, and tests start themselves anew to kill them, or " +
+			"ask what is installed"},
 	{"net", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/hostnet", "ctrl/lab", "ctrl/service", "ebpf/fastpath"}, []string{""},
 		"addresses are netip's; sockets belong to the edges"},
 	{"os", []string{"cmd", "ctrl/check", "ctrl/doctor", "ctrl/flowlog/catalog", "ctrl/flowlog/delivery", "ctrl/flowlog/destination", "ctrl/hostnet",

@@ -114,6 +114,8 @@ func (r *Resolver) Respond(c service.Caller, query, buf []byte, datagram bool) [
 		m = reply(q, dns.RcodeFormatError)
 	}
 	m.Truncate(room(q, datagram))
+	// Names that repeat are not written out again (RFC 1035, section 4.1.4) where it may save a fragment: it takes time.
+	m.Compress = m.Compress || m.Len() > dns.MinMsgSize
 	packed, err := m.PackBuffer(buf)
 	if err != nil { // what a model holds that no message can
 		packed, err = reply(q, dns.RcodeServerFailure).PackBuffer(buf)

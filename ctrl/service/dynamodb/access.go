@@ -55,7 +55,7 @@ var accountWide = map[string]bool{"DescribeEndpoints": true, "DescribeLimits": t
 // authorize asks the gate about everything that a request is for.
 func (s *Server) authorize(ctx context.Context, operation string, body []byte) error {
 	if operations[operation] == nil && (s.backend == nil || !further[operation]) {
-		return unknownOperation
+		return unknownOperation(operation)
 	}
 	if accountWide[operation] {
 		return s.gate.Authorize(ctx, service.Access{Action: "dynamodb:" + operation, Resource: "*", Account: s.account(ctx)})

@@ -106,8 +106,8 @@ func TestPoliciesChangeAtOnce(t *testing.T) {
 func TestRequestsThatAreNone(t *testing.T) {
 	b := newBed(t)
 	b.declare(hashTable("users"))
-	b.fails("ExecuteStatement", `{"Statement":"SELECT * FROM users"}`, "UnknownOperationException", "")
-	b.fails("UpdateTable", `{"TableName":"users"}`, "UnknownOperationException", "")
+	b.fails("ExecuteStatement", `{"Statement":"SELECT * FROM users"}`, "UnknownOperationException", "vpclab's DynamoDB does not support the operation ExecuteStatement")
+	b.fails("UpdateTable", `{"TableName":"users"}`, "UnknownOperationException", "vpclab's DynamoDB does not support the operation UpdateTable")
 	b.fails("", `{}`, "UnknownOperationException", "")
 	b.fails("Scan", `{`, "SerializationException", "unexpected EOF")
 	b.fails("Scan", `[]`, "SerializationException", "json: cannot unmarshal array")

@@ -1,7 +1,9 @@
 package dynamodb
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,4 +58,24 @@ func TestLargeRequestsAreRefused(t *testing.T) {
 	}
 	items := strings.Repeat(`{"PutRequest": {"Item": {"id": {"S": "a"}}}},`, 10_000)
 	b.fails("BatchWriteItem", `{"RequestItems": {"orders": [`+strings.TrimSuffix(items, ",")+`]}}`, "ValidationException", "")
+}
+
+// Where there is no room, nothing is stored; what is there can be read and deleted.
+func TestNoRoom(t *testing.T) {
+	full := false
+	b := newBedWith(t, Config{Path: filepath.Join(t.TempDir(), "tables"), Room: func() error {
+		if full {
+			return errors.New("no room")
+		}
+		return nil
+	}})
+	b.declare(hashTable("orders"))
+	const put, key = `{"TableName": "orders", "Item": {"id": {"S": "a"}}}`, `{"TableName": "orders", "Key": {"id": {"S": "a"}}}`
+	b.must("PutItem", put)
+	full = true
+	b.fails("PutItem", put, "InternalServerError", "no room")
+	b.fails("UpdateItem", key, "InternalServerError", "no room")
+	b.is("GetItem", key, `{"Item":{"id":{"S":"a"}}}`)
+	b.must("DeleteItem", key)
+	b.is("GetItem", key, `{}`)
 }

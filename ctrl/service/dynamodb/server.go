@@ -23,6 +23,8 @@ type Config struct {
 	// Backend is the URL of a service that does the work in place of the built-in one, and does not verify signatures: DynamoDB Local.
 	// It is asked with the caller's account as access key and the caller's region. "": built in.
 	Backend string
+	// Room says why nothing more may be stored; nil: there is always room.
+	Room func() error
 	// Gate is asked before anything is done.
 	Gate service.Gate
 	// Now is the lab's time.
@@ -34,6 +36,7 @@ type Config struct {
 // Server answers DynamoDB's API for all regions; the service.Caller in a request's context says which one was asked.
 type Server struct {
 	gate    service.Gate
+	room    func() error
 	now     func() time.Time
 	account func(context.Context) string
 	store   *store                 // nil with a backend
@@ -47,7 +50,7 @@ type Server struct {
 
 // New opens the store. Close the Server to release it.
 func New(c Config) (*Server, error) {
-	s := &Server{gate: c.Gate, now: c.Now, account: c.Account}
+	s := &Server{gate: c.Gate, room: c.Room, now: c.Now, account: c.Account}
 	if c.Backend == "" {
 		var err error
 		s.store, err = openStore(c.Path)
@@ -97,10 +100,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) do(ctx context.Context, operation string, body []byte) (any, error) {
 	do, ok := operations[operation]
 	if !ok {
-		return nil, unknownOperation
+		return nil, unknownOperation(operation)
+	}
+	if s.room != nil && storing[operation] {
+		if err := s.room(); err != nil {
+			return nil, err
+		}
 	}
 	return do(s, ctx, body)
 }
+
+// storing are the operations that may make the file larger. What deletes is always possible.
+var storing = map[string]bool{"BatchWriteItem": true, "CreateTable": true, "PutItem": true, "TransactWriteItems": true, "UpdateItem": true}
 
 // operations are what there is of the API.
 var operations = map[string]func(*Server, context.Context, []byte) (any, error){

@@ -43,6 +43,9 @@ func (s *Server) transactWriteItems(ctx context.Context, r *transactWriteItemsRe
 	if err != nil {
 		return nil, err
 	}
+	if len(r.ClientRequestToken) > maxToken {
+		return nil, attribute.Invalidf(detected+"Value at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to %d", maxToken)
+	}
 	if r.ClientRequestToken == "" {
 		return s.transact(r, writes)
 	}

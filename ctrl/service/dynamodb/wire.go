@@ -40,7 +40,15 @@ const (
 	invalid = "com.amazon.coral.validate#ValidationException"
 )
 
-var unknownOperation = &failure{kind: coral + "UnknownOperationException"}
+// unknownOperation is without a message, as in AWS, if the request names none. Of those that AWS has the person is told that they are ours
+// to lack.
+func unknownOperation(name string) *failure {
+	f := &failure{kind: coral + "UnknownOperationException"}
+	if name != "" {
+		f.message = "vpclab's DynamoDB does not support the operation " + name
+	}
+	return f
+}
 
 func failed(kind, format string, args ...any) *failure {
 	return &failure{kind: ours + kind, message: fmt.Sprintf(format, args...)}
@@ -64,7 +72,7 @@ func failureOf(err error) *failure {
 func readRequest(w http.ResponseWriter, r *http.Request) (operation string, body []byte, err error) {
 	operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if !ok || operation == "" || r.Method != http.MethodPost {
-		return "", nil, unknownOperation
+		return "", nil, unknownOperation("")
 	}
 	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {

@@ -21,7 +21,8 @@ type Front struct {
 	Route func(c service.Caller, port uint16) Taker
 
 	mu   sync.Mutex
-	open map[netip.Addr]map[*Conn]bool // by their far ends
+	open map[netip.Addr]int // connections by their far ends
+	all  map[*Conn]bool
 }
 
 // most is how many connections one caller may have open: so many that nobody needs more, and so few that no instance takes the files and
@@ -96,25 +97,27 @@ func (f *Front) hand(conn net.Conn) {
 func (f *Front) count(tcp *net.TCPConn, remote netip.Addr) *Conn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.open[remote]) >= most {
+	if f.open[remote] >= most {
 		return nil
 	}
 	if f.open == nil {
-		f.open = map[netip.Addr]map[*Conn]bool{}
+		f.open = map[netip.Addr]int{}
 	}
-	if f.open[remote] == nil {
-		f.open[remote] = map[*Conn]bool{}
+	if f.all == nil {
+		f.all = map[*Conn]bool{}
 	}
 	c := &Conn{TCPConn: tcp}
 	c.closed = sync.OnceFunc(func() { f.forget(c, remote) })
-	f.open[remote][c] = true
+	f.open[remote]++
+	f.all[c] = true
 	return c
 }
 
 func (f *Front) forget(c *Conn, remote netip.Addr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if delete(f.open[remote], c); len(f.open[remote]) == 0 {
+	delete(f.all, c)
+	if f.open[remote]--; f.open[remote] == 0 {
 		delete(f.open, remote)
 	}
 }
@@ -123,12 +126,10 @@ func (f *Front) forget(c *Conn, remote netip.Addr) {
 // would wait for as long as TCP tries. It returns them, closed.
 func (f *Front) Prune() (gone []*Conn) {
 	f.mu.Lock()
-	for _, conns := range f.open {
-		for c := range conns {
-			local, remote := Ends(c)
-			if _, known := f.Directory.Caller(local.Addr(), remote.Addr()); !known {
-				gone = append(gone, c)
-			}
+	for c := range f.all {
+		local, remote := Ends(c)
+		if _, known := f.Directory.Caller(local.Addr(), remote.Addr()); !known {
+			gone = append(gone, c)
 		}
 	}
 	f.mu.Unlock()

@@ -33,10 +33,15 @@ func (t *troubled) Accept() (net.Conn, error) {
 	return t.Listener.Accept()
 }
 
-// serve has a Front hand connections to a taker until the test ends. dial connects to it, and says whether it is reset, at once or later.
-func serve(t *testing.T, take Taker, errs ...error) (dial func() (reset func() bool)) {
+// loopback is who dials.
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// serve has a Front hand connections to a taker until the test ends; its caller has some already. dial connects to it, and says whether it
+// is reset, at once or later.
+func serve(t *testing.T, open int, take Taker, errs ...error) (f *Front, dial func() (reset func() bool)) {
 	t.Helper()
-	return start(t, &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }}, errs...)
+	f = &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }, open: map[netip.Addr]int{loopback: open}}
+	return f, start(t, f, errs...)
 }
 
 func start(t *testing.T, f *Front, errs ...error) (dial func() (reset func() bool)) {
@@ -72,7 +77,7 @@ func start(t *testing.T, f *Front, errs ...error) (dial func() (reset func() boo
 // Too many open files, or a client that has gone before it was accepted, are no reason to stop.
 func TestErrorsOfTheMomentPass(t *testing.T) {
 	taken := make(chan net.Conn, 1)
-	dial := serve(t, func(c net.Conn) bool { taken <- c; return true }, syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE)
+	_, dial := serve(t, 0, func(c net.Conn) bool { taken <- c; return true }, syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE)
 	dial()
 	(<-taken).Close()
 }
@@ -90,36 +95,36 @@ func TestOtherErrorsEndIt(t *testing.T) {
 
 // One caller has so many connections and no more, until it closes one.
 func TestCallersHaveTheirShare(t *testing.T) {
-	taken := make(chan net.Conn, most)
-	dial := serve(t, func(c net.Conn) bool { taken <- c; return true })
-	var held []net.Conn
-	for range most {
-		dial()
-		held = append(held, <-taken)
-	}
+	taken := make(chan net.Conn, 1)
+	_, dial := serve(t, most-1, func(c net.Conn) bool { taken <- c; return true })
+	dial()
+	last := <-taken
 	if reset := dial(); !reset() {
 		t.Fatal("a further connection is not reset")
 	}
 	for range 2 { // the second time counts for nothing
-		_ = held[0].Close()
+		_ = last.Close()
 	}
 	dial()
-	held[0] = <-taken
+	last = <-taken
 	if reset := dial(); !reset() {
 		t.Error("one was closed, and two more are taken")
 	}
-	for _, c := range held {
-		c.Close()
-	}
+	last.Close()
 }
 
 // What nobody wants is reset, and counts for nothing.
 func TestRefusedConnectionsDoNotCount(t *testing.T) {
-	dial := serve(t, func(net.Conn) bool { return false })
-	for range most + 1 {
+	f, dial := serve(t, 5, func(net.Conn) bool { return false })
+	for range 3 {
 		if reset := dial(); !reset() {
 			t.Fatal("it is not reset")
 		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open[loopback] != 5 {
+		t.Errorf("%d connections count, want 5", f.open[loopback])
 	}
 }
 
@@ -153,8 +158,8 @@ func TestConnectionsWhoseCallerIsGoneAreReset(t *testing.T) {
 	if reset := dial(); !reset() {
 		t.Error("nor is another one's")
 	}
-	if f.Prune(); len(f.open) != 0 {
-		t.Errorf("%d far ends still count", len(f.open))
+	if f.Prune(); len(f.open) != 0 || len(f.all) != 0 {
+		t.Errorf("%d connections still count", len(f.all))
 	}
 }
 

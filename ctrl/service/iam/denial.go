@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -23,16 +24,21 @@ func denial(c service.Caller, id Identity, a service.Access, d policy.Decision) 
 
 func isS3(a service.Access) bool { return strings.HasPrefix(a.Action, "s3:") }
 
-// message is AWS's sentence for the client (IAM user guide, troubleshoot access denied error messages). S3 says no more than it must.
+// message is AWS's sentence for the client (IAM user guide, troubleshoot access denied error messages). S3 says no more than it must to
+// whoever is not of the resource's account, quotes resources, and names none for a list of all buckets (S3 user guide, troubleshoot
+// access denied errors).
 func message(id Identity, a service.Access, reason string) string {
-	if isS3(a) {
+	on := " on resource: " + a.Resource
+	switch {
+	case isS3(a) && (id.Principal.Anonymous() || id.Principal.Account != a.Account):
 		return "Access Denied"
+	case a.Resource == "arn:aws:s3:::*":
+		on = ""
+	case isS3(a):
+		on = ` on resource: "` + a.Resource + `"`
 	}
-	who := id.Principal.Session
-	if who == "" {
-		who = id.Principal.ARN
-	}
-	return "User: " + who + " is not authorized to perform: " + a.Action + " on resource: " + a.Resource + " " + reason
+	who := cmp.Or(id.Principal.Session, id.Principal.ARN)
+	return "User: " + who + " is not authorized to perform: " + a.Action + on + " " + reason
 }
 
 func reason(a service.Access, d policy.Decision) string {

@@ -65,6 +65,15 @@ func elsewhere(a service.Access) service.Access {
 	return a
 }
 
+func allBuckets() service.Access {
+	return service.Access{Action: "s3:ListAllMyBuckets", Resource: "arn:aws:s3:::*", Account: account}
+}
+
+func ofNobody(a service.Access) service.Access {
+	a.Account = ""
+	return a
+}
+
 func item() service.Access {
 	return service.Access{Action: "dynamodb:GetItem", Resource: "arn:aws:dynamodb:us-east-1:123456789012:table/orders", Account: account}
 }
@@ -73,6 +82,7 @@ const (
 	onlyPut    = `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}}`
 	noGet      = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}, {"Sid": "NoGet", "Effect": "Deny", "Action": ["s3:GetObject", "dynamodb:*"], "Resource": "*"}]}`
 	publicRead = `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "*"}}`
+	mayNotGet  = `User: arn:aws:sts::123456789012:assumed-role/web/i-0web is not authorized to perform: s3:GetObject on resource: "arn:aws:s3:::logs/a" `
 	publicPut  = `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}}`
 )
 
@@ -92,19 +102,24 @@ func TestWhatThePoliciesAllow(t *testing.T) {
 	}{
 		{"a role without a policy may everything", question{by: web, from: b.internet(), access: get("")}, "", "", ""},
 		{"a role that may only put", question{by: b.role(b.web, onlyPut), from: b.internet(), access: get("")},
-			"AccessDenied", "Access Denied", "no statement of the identity policy allows s3:GetObject on arn:aws:s3:::logs/a; it was asked by role web from 198.51.100.7 over the internet"},
+			"AccessDenied", mayNotGet + "because no identity-based policy allows the s3:GetObject action", "no statement of the identity policy allows s3:GetObject on arn:aws:s3:::logs/a; it was asked by role web from 198.51.100.7 over the internet"},
 		{"a role that may not get", question{by: b.role(b.web, noGet), from: b.internet(), access: get("")},
-			"AccessDenied", "Access Denied", `explicit deny by statement 2 ("NoGet") of the identity policy`},
+			"AccessDenied", mayNotGet + "with an explicit deny in an identity-based policy", `explicit deny by statement 2 ("NoGet") of the identity policy`},
 		{"a role that may only put, a bucket that everyone reads", question{by: b.role(b.web, onlyPut), from: b.internet(), access: get(publicRead)}, "", "", ""},
 		{"an endpoint without a policy", question{by: web, from: b.endpoint(""), access: get("")}, "", "", ""},
 		{"an endpoint for putting", question{by: web, from: b.endpoint(publicPut), access: get("")},
-			"AccessDenied", "Access Denied", "no statement of the endpoint policy allows s3:GetObject on arn:aws:s3:::logs/a; it was asked by role web from 10.0.0.10 by endpoint app/endpoint.s3 (vpce-1)"},
+			"AccessDenied", mayNotGet + "because no VPC endpoint policy allows the s3:GetObject action", "no statement of the endpoint policy allows s3:GetObject on arn:aws:s3:::logs/a; it was asked by role web from 10.0.0.10 by endpoint app/endpoint.s3 (vpce-1)"},
 		{"an endpoint for getting", question{by: web, from: b.endpoint(publicRead), access: get("")}, "", "", ""},
 		{"nobody, a bucket that everyone reads", question{by: Anonymous(), from: b.internet(), access: get(publicRead)}, "", "", ""},
 		{"nobody, a bucket without a policy", question{by: Anonymous(), from: b.internet(), access: get("")}, "AccessDenied", "Access Denied", "by nobody"},
 		{"another account's bucket that everyone reads", question{by: web, from: b.internet(), access: elsewhere(get(publicRead))}, "", "", ""},
 		{"another account's bucket without a policy", question{by: web, from: b.internet(), access: elsewhere(get(""))},
 			"AccessDenied", "Access Denied", "there is no bucket policy that allows s3:GetObject"},
+		{"a list of all buckets", question{by: b.role(b.web, onlyPut), from: b.internet(), access: allBuckets()},
+			"AccessDenied", "is not authorized to perform: s3:ListAllMyBuckets because no identity-based policy allows the s3:ListAllMyBuckets action", "arn:aws:s3:::*"},
+		{"a list of all buckets, for nobody", question{by: Anonymous(), from: b.internet(), access: ofNobody(allBuckets())}, "AccessDenied", "Access Denied", "by nobody"},
+		{"a bucket that denies", question{by: web, from: b.internet(), access: get(onlyIf(`{"Bool": {"aws:SecureTransport": "false"}}`))},
+			"AccessDenied", mayNotGet + "with an explicit deny in a resource-based policy", "Only"},
 		{"an item", question{by: web, from: b.internet(), access: item()}, "", "", ""},
 		{"an item that the role may not get", question{by: b.role(b.web, noGet), from: b.internet(), access: item()},
 			"AccessDenied", "User: arn:aws:sts::123456789012:assumed-role/web/i-0web is not authorized to perform: dynamodb:GetItem on resource: " +
@@ -116,9 +131,9 @@ func TestWhatThePoliciesAllow(t *testing.T) {
 		{"an item for nobody", question{by: Anonymous(), from: b.internet(), access: item()},
 			"MissingAuthenticationToken", "Request is missing Authentication Token", "the request is not signed"},
 		{"a role whose policy cannot be read", question{by: b.role(b.web, `{"Statement": 7}`), from: b.internet(), access: get("")},
-			"AccessDenied", "Access Denied", "the policy of role web cannot be read: 1:"},
+			"AccessDenied", mayNotGet + "because a policy cannot be read", "the policy of role web cannot be read: 1:"},
 		{"a bucket whose policy cannot be read", question{by: web, from: b.internet(), access: get("{")},
-			"AccessDenied", "Access Denied", "the policy of arn:aws:s3:::logs/a cannot be read: 1:"},
+			"AccessDenied", mayNotGet + "because a policy cannot be read", "the policy of arn:aws:s3:::logs/a cannot be read: 1:"},
 	} {
 		denied := b.ask(row.q)
 		switch {

@@ -2,15 +2,12 @@ package privatelink
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/vpc"
@@ -49,7 +46,9 @@ type Config struct {
 	// Dial connects to a target from the load balancer's address; which of its addresses may depend on who asks. ECONNREFUSED is an RST
 	// of the target's; any other error says that it does not answer.
 	Dial func(ctx context.Context, consumer Ends, c service.Caller, t Target) (*net.TCPConn, error)
-	Now  func() time.Time // lab time
+	// Refused is told why a consumer is reset, before he hears of it.
+	Refused func(c service.Caller, why Refusal)
+	Now     func() time.Time // lab time
 }
 
 // Balancer is the load balancer of all endpoint services of a lab. All methods may be called concurrently.
@@ -62,7 +61,6 @@ type Balancer struct {
 
 	mu          sync.Mutex
 	closed      bool
-	listeners   map[*net.TCPListener]bool
 	services    map[vpc.ServiceRef]*offer
 	connections map[*connection]bool
 	load        map[Target]int // connections that are open or being opened
@@ -78,7 +76,7 @@ type offer struct {
 // New returns a Balancer without services.
 func New(c Config) *Balancer {
 	b := &Balancer{
-		config: c, most: MaxPerTarget, listeners: map[*net.TCPListener]bool{}, services: map[vpc.ServiceRef]*offer{},
+		config: c, most: MaxPerTarget, services: map[vpc.ServiceRef]*offer{},
 		connections: map[*connection]bool{}, load: map[Target]int{},
 		stats: Stats{Connected: map[Target]uint64{}, Refused: map[Refusal]uint64{}},
 	}
@@ -86,8 +84,8 @@ func New(c Config) *Balancer {
 	return b
 }
 
-// Update replaces all services. Connections of a service that is gone are reset; others go on, also those to a target that is not named
-// any more.
+// Update replaces all services. Connections of a service that is gone are reset, and those to a target that is not healthy any more while
+// another one is (Network Load Balancer guide, target health); others go on, also to a target that is not named any more.
 func (b *Balancer) Update(services []Service) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,52 +98,25 @@ func (b *Balancer) Update(services []Service) {
 		}
 		b.services[s.Ref] = o
 	}
+	left := b.leftLocked()
 	for c := range b.connections {
-		if b.services[c.target.Service] == nil {
+		if b.services[c.target.Service] == nil || left[c.target] {
 			c.reset()
 		}
 	}
 }
 
-// Serve handles every connection of a listener, which it owns from now on, until Close (nil) or an error of the listener.
-func (b *Balancer) Serve(l *net.TCPListener) error {
-	defer func() { _ = l.Close() }() // Close may have done so
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return nil
-	}
-	b.listeners[l] = true
-	b.mu.Unlock()
-	for {
-		conn, err := l.AcceptTCP()
-		switch {
-		case err == nil:
-			go b.Handle(conn)
-		case b.ctx.Err() != nil:
-			return nil
-		case !passing(err):
-			return err
-		default:
-			b.pause()
+// leftLocked are the targets with connections that are not healthy any more, of services that have a healthy one.
+func (b *Balancer) leftLocked() map[Target]bool {
+	left := map[Target]bool{}
+	for t := range b.load {
+		if o := b.services[t.Service]; o != nil && !b.config.Healthy(t) {
+			left[t] = slices.ContainsFunc(o.Targets, func(a netip.Addr) bool {
+				return b.config.Healthy(Target{t.Service, netip.AddrPortFrom(a, t.Addr.Port())})
+			})
 		}
 	}
-}
-
-// passing errors of accept(2) are those of one connection, or of a moment without memory or descriptors.
-func passing(err error) bool {
-	return slices.ContainsFunc([]unix.Errno{unix.ECONNABORTED, unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM},
-		func(e unix.Errno) bool { return errors.Is(err, e) })
-}
-
-func (b *Balancer) pause() {
-	const moment = 50 * time.Millisecond
-	timer := time.NewTimer(moment)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-b.ctx.Done():
-	}
+	return left
 }
 
 // Expire resets the connections that have been idle for IdleTimeout of lab time. Whoever moves the clock calls it, and beside that now
@@ -161,23 +132,16 @@ func (b *Balancer) Expire() {
 	}
 }
 
-// Close resets every connection and closes the listeners; when it returns nothing runs any more. It may be called more than once.
-func (b *Balancer) Close() error {
+// Close resets every connection; when it returns nothing runs any more. It may be called more than once.
+func (b *Balancer) Close() {
 	b.cancel()
 	b.mu.Lock()
 	b.closed = true
-	var errs []error
-	for l := range b.listeners {
-		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
 	for c := range b.connections {
 		c.reset()
 	}
 	b.mu.Unlock()
 	b.open.Wait()
-	return errors.Join(errs...)
 }
 
 // Stats is what a Balancer has done so far.

@@ -35,6 +35,7 @@ type bed struct {
 	dialed  []netip.Addr
 	silent  map[netip.Addr]bool // targets that do not answer
 	askedBy []Ends
+	refused []Refusal
 }
 
 var (
@@ -61,20 +62,25 @@ func newBed(t testing.TB, targets ...netip.Addr) *bed {
 		t: t, listener: l, port: addrPort(l.Addr()).Port(), now: time.Unix(1_700_000_000, 0),
 		ill: map[netip.Addr]bool{}, silent: map[netip.Addr]bool{}, targets: map[netip.Addr]*net.TCPListener{},
 	}
-	b.Balancer = New(Config{Directory: b, Healthy: b.healthy, Dial: b.dial, Now: b.time})
+	b.Balancer = New(Config{Directory: b, Healthy: b.healthy, Dial: b.dial, Refused: b.refuse, Now: b.time})
 	for _, a := range targets {
 		b.listen(a, echo)
 	}
 	b.Update([]Service{b.shop(targets...)})
-	served := make(chan error, 1)
-	go func() { served <- b.Serve(l) }()
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := l.AcceptTCP()
+			if err != nil {
+				return // the bed is taken down
+			}
+			serving.Go(func() { b.Handle(conn) })
+		}
+	})
 	t.Cleanup(func() {
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		l.Close()
+		b.Close()
+		serving.Wait()
 		if s := b.Stats(); s.Open != 0 || len(b.load) != 0 {
 			t.Errorf("after the close: %+v, load %v", s, b.load)
 		}
@@ -124,6 +130,21 @@ func (b *bed) fallSilent(targets ...netip.Addr) {
 	for _, a := range targets {
 		b.silent[a] = true
 	}
+}
+
+func (b *bed) refuse(c service.Caller, why Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.Addr.IsValid() {
+		b.refused = append(b.refused, why)
+	}
+}
+
+// told are the refusals that were told of.
+func (b *bed) told() []Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.refused)
 }
 
 // asked are the targets that were dialed so far, in turn.

@@ -18,13 +18,15 @@ import (
 // handshake to the target and sends to unhealthy targets if it has no others (Network Load Balancer guide, target health).
 func (b *Balancer) Handle(consumer *net.TCPConn) {
 	if !b.begin() {
-		b.refuse(consumer, Closed)
+		b.count(Closed)
+		reset(consumer)
 		return
 	}
 	defer b.open.Done()
 	caller, ok := b.caller(consumer)
 	if !ok {
-		b.refuse(consumer, UnknownCaller)
+		b.count(UnknownCaller)
+		reset(consumer)
 		return
 	}
 	c, refusal := b.connect(consumer, caller)
@@ -33,7 +35,9 @@ func (b *Balancer) Handle(consumer *net.TCPConn) {
 		c, refusal = b.add(&connection{target: Target{Service: caller.Endpoint.Service}, consumer: consumer})
 	}
 	if refusal != "" {
-		b.refuse(consumer, refusal)
+		b.count(refusal)
+		b.config.Refused(caller, refusal)
+		reset(consumer)
 		return
 	}
 	defer b.end(c)
@@ -64,11 +68,6 @@ func (b *Balancer) begin() bool {
 func (b *Balancer) caller(consumer *net.TCPConn) (service.Caller, bool) {
 	caller, ok := b.config.Directory.Caller(localOf(consumer).Addr(), remoteOf(consumer).Addr())
 	return caller, ok && caller.Via == service.ByInterface && caller.Endpoint != nil
-}
-
-func (b *Balancer) refuse(consumer *net.TCPConn, why Refusal) {
-	reset(consumer)
-	b.count(why)
 }
 
 func (b *Balancer) count(why Refusal) {

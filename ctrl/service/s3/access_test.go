@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
@@ -189,6 +191,20 @@ func TestAnOldSignature(t *testing.T) {
 	w := newScene(t).ask("GET", "/logs/a?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires=1&Signature=x")
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "Please use AWS4-HMAC-SHA256.") {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+func TestWhoeverDidNotProveHimselfIsRefused(t *testing.T) {
+	s := newScene(t)
+	for code, status := range map[string]int{
+		"AccessDenied": 403, "InvalidAccessKeyId": 403, "SignatureDoesNotMatch": 403, "RequestTimeTooSkewed": 403, "MissingContentLength": 411,
+		"InvalidRequest": 400, "ExpiredToken": 400, "InvalidToken": 400, "AuthorizationHeaderMalformed": 400, "XAmzContentSHA256Mismatch": 400,
+	} {
+		w := httptest.NewRecorder()
+		s.server.Refuse(w, httptest.NewRequest("GET", "/logs/a", nil), &service.Denied{Code: code, Message: "no"})
+		if w.Code != status || !strings.Contains(w.Body.String(), "<Code>"+code+"</Code><Message>no</Message>") {
+			t.Errorf("%s: got %d %s", code, w.Code, w.Body)
+		}
 	}
 }
 

@@ -54,6 +54,9 @@ func (c *checksum) verify() error {
 	return nil
 }
 
+// largestPart is how many bytes are put at once (S3 user guide, multipart upload limits).
+const largestPart = 5 << 30
+
 // checkBody refuses headers that cannot be right, and has the body checked while it is read. The engine then need not.
 func (q *request) checkBody() error {
 	acl := q.header.Get("X-Amz-Acl")
@@ -62,6 +65,9 @@ func (q *request) checkBody() error {
 	}
 	if q.length < 0 && (q.op.name == "PutObject" || q.op.name == "UploadPart") {
 		return &failure{Status: http.StatusLengthRequired, Code: "MissingContentLength", Message: "You must provide the Content-Length HTTP header."}
+	}
+	if q.length > largestPart && (q.op.name == "PutObject" || q.op.name == "UploadPart") {
+		return &failure{Status: http.StatusBadRequest, Code: "EntityTooLarge", Message: "Your proposed upload exceeds the maximum allowed size"}
 	}
 	// What a completion's header sums up is the object and not the body.
 	if q.op.name == "CompleteMultipartUpload" {

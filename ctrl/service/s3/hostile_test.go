@@ -164,3 +164,15 @@ func TestUploadsAreNoOtherKeys(t *testing.T) {
 		t.Errorf("its own part: %d %s", w.Code, w.Body)
 	}
 }
+
+// No more than 5 GB are put at once. One byte less may be begun.
+func TestLargestPart(t *testing.T) {
+	s := newScene(t)
+	for length, want := range map[int64]string{5<<30 + 1: "EntityTooLarge", 5 << 30: "IncompleteBody"} {
+		r := httptest.NewRequest("PUT", "/logs/a", strings.NewReader("x"))
+		r.ContentLength = length
+		if w := s.send(r); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "<Code>"+want+"</Code>") {
+			t.Errorf("%d bytes: %d %s, want %s", length, w.Code, w.Body, want)
+		}
+	}
+}

@@ -54,6 +54,20 @@ func TestObjectsGoInAndComeOut(t *testing.T) {
 	}
 }
 
+// An object whose type nobody said has S3's own, and none that is guessed from its content.
+func TestAnObjectOfNoType(t *testing.T) {
+	s := newScene(t)
+	s.ask("PUT", "/logs/page")
+	for _, method := range []string{"GET", "HEAD"} {
+		if got := s.ask(method, "/logs/page").Header().Get("Content-Type"); got != "binary/octet-stream" {
+			t.Errorf("%s: got %q", method, got)
+		}
+		if got := s.ask(method, "/logs/page?response-content-type=text/x-mine").Header().Get("Content-Type"); got != "text/x-mine" {
+			t.Errorf("%s as another: got %q", method, got)
+		}
+	}
+}
+
 func TestADeletedObjectIsGone(t *testing.T) {
 	s := newScene(t)
 	c := s.client(us)

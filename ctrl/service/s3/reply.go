@@ -59,6 +59,9 @@ func (r *reply) correct(status int) int {
 	if etag := h.Get("Etag"); q.note.Parts > 0 && q.op.reads() {
 		h.Set("Etag", fmt.Sprintf(`%s-%d"`, strings.TrimSuffix(etag, `"`), q.note.Parts))
 	}
+	if q.op.reads() && status < 300 && h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "binary/octet-stream") // of an object whose type nobody said
+	}
 	if name, value := q.checksum.value(); name != "" && status < 300 && (q.op.name == "PutObject" || q.op.name == "UploadPart") {
 		h.Set(name, value)
 	}
@@ -154,13 +157,15 @@ func messageOf(err gofakes3.Error) string {
 	return message
 }
 
-// statusOf is that of the error codes of authentication and authorisation; 403 but for these.
+// statusOf is that of the error codes of authentication and authorisation (S3 API, list of error codes).
 func statusOf(code string) int {
 	switch code {
-	case "ExpiredToken", "InvalidToken", "AuthorizationHeaderMalformed":
-		return http.StatusBadRequest
+	case "AccessDenied", "InvalidAccessKeyId", "RequestTimeTooSkewed", "SignatureDoesNotMatch":
+		return http.StatusForbidden
+	case "MissingContentLength":
+		return http.StatusLengthRequired
 	}
-	return http.StatusForbidden
+	return http.StatusBadRequest
 }
 
 // refuse answers with an error, if nothing was answered yet. An answer to HEAD has no body.

@@ -26,6 +26,8 @@ type Config struct {
 	Gate service.Gate
 	// Now is the lab's time. Buckets and objects are dated with it.
 	Now func() time.Time
+	// Room says why no more may be stored in Dir; nil: there is always room.
+	Room func() error
 	// Account is that of whoever signed a request; empty: nobody did.
 	Account func(context.Context) string
 	// CheckPolicy says what is wrong with a bucket policy.
@@ -51,6 +53,9 @@ func New(c Config) (*Server, error) {
 	st, err := store.Open(c.Dir, c.Now)
 	if err != nil {
 		return nil, err
+	}
+	if c.Room != nil {
+		st.Room = c.Room
 	}
 	s := &Server{config: c, store: st}
 	if c.Backend != "" {

@@ -53,6 +53,8 @@ type Config struct {
 	// Join is told of each connection of a load balancer to a target before its first packet, and of the consumer's that it carries on.
 	// The function that it returns reports whether the network has dropped a packet of the former, or of its answers, for good.
 	Join func(consumer, target privatelink.Ends) (refused func() bool)
+	// Refused is told of each consumer's connection that an endpoint service resets at once, and why.
+	Refused func(service.Caller, privatelink.Refusal)
 	// MAC is the Ethernet address of an interface: 02:29:96:8f:6a:2d.
 	MAC func(*vpc.ENI) string
 	// Denied is told of each request that a policy, or its signature, refused.
@@ -137,12 +139,14 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 	account := func(ctx context.Context) string { return iam.From(ctx).Principal.Account }
 	s.s3, err = s3.New(s3.Config{
 		Dir: filepath.Join(c.Dir, "s3"), Gate: s.gate, Now: c.Now, Wall: c.Wall, Account: account, CheckPolicy: checkPolicy, Backend: m.Services.S3Backend,
+		Room: func() error { return room(c.Dir) },
 	})
 	if err != nil {
 		return fmt.Errorf("s3: %w", err)
 	}
 	s.dynamodb, err = dynamodb.New(dynamodb.Config{
 		Path: filepath.Join(c.Dir, "dynamodb.db"), Gate: s.gate, Now: c.Now, Account: account, Backend: m.Services.DynamoDBBackend,
+		Room: func() error { return room(c.Dir) },
 	})
 	if err != nil {
 		return fmt.Errorf("dynamodb: %w", err)
@@ -153,7 +157,7 @@ func (s *Suite) make(m *vpc.Model) (err error) {
 	if err != nil {
 		return fmt.Errorf("instance metadata: %w", err)
 	}
-	s.balancer = privatelink.New(privatelink.Config{Directory: c.Directory, Healthy: s.healthy, Dial: s.dial, Now: c.Now})
+	s.balancer = privatelink.New(privatelink.Config{Directory: c.Directory, Healthy: s.healthy, Dial: s.dial, Refused: c.Refused, Now: c.Now})
 	return nil
 }
 
@@ -335,7 +339,7 @@ func (s *Suite) Close() error {
 		errs = append(errs, server.Close())
 	}
 	if s.balancer != nil {
-		errs = append(errs, s.balancer.Close())
+		s.balancer.Close()
 	}
 	s.running.Wait()
 	if s.dynamodb != nil {

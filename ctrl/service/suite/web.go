@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log"
@@ -90,7 +91,9 @@ func (s *Suite) handlers() map[string]http.Handler {
 	return all
 }
 
+// principal is who signed a request, an instance by its role's session as STS tells it.
 func principal(request context.Context) whoami.Principal {
 	id := iam.From(request)
-	return whoami.Principal{ARN: id.Principal.ARN, Account: id.Principal.Account, UserID: id.Principal.UserID}
+	arn := cmp.Or(id.Principal.Session, id.Principal.ARN)
+	return whoami.Principal{ARN: arn, Account: id.Principal.Account, UserID: id.Principal.UserID}
 }

@@ -54,7 +54,7 @@ func queries(ctx context.Context, n Named, d time.Duration) (Result, error) {
 		start := time.Now()
 		last := start
 		for !over.Rung() {
-			unix.Nanosleep(&unix.Timespec{Nsec: max(0, round-time.Since(last)).Nanoseconds()}, nil) // a signal may cut it short, which the limit bears
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: max(0, round-time.Since(last)).Nanoseconds()}, nil) // a signal may cut it short, which the limit bears
 			last = time.Now()
 			if err := a.round(); err != nil {
 				return err

@@ -119,11 +119,24 @@ func (s *Store) spool(bucket string, in io.Reader) (*spooled, error) {
 	}
 	buffer := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buffer)
-	n, err := io.CopyBuffer(struct{ io.Writer }{f}, in, *buffer)
+	n, err := io.CopyBuffer(roomy{f, s.Room}, in, *buffer)
 	if err != nil {
 		return nil, errors.Join(err, discard(f))
 	}
 	return &spooled{File: f, size: n, md5: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// roomy writes to a file while there is room.
+type roomy struct {
+	to   io.Writer
+	room func() error
+}
+
+func (r roomy) Write(p []byte) (int, error) {
+	if err := r.room(); err != nil {
+		return 0, err
+	}
+	return r.to.Write(p)
 }
 
 func discard(f *os.File) error {

@@ -179,7 +179,7 @@ func (s *Store) join(bucket string, parts []part) (*spooled, error) {
 	}
 	var size int64
 	for _, p := range parts {
-		if err := appendFile(f, p.file); err != nil {
+		if err := errors.Join(s.Room(), appendFile(f, p.file)); err != nil {
 			return nil, errors.Join(err, discard(f))
 		}
 		size += p.size

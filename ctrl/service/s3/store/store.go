@@ -22,6 +22,9 @@ import (
 
 // Store is a folder of buckets. What is in the buckets is indexed in memory; data is read from and written to files.
 type Store struct {
+	// Room says why no more may be stored. It is asked for each piece of an object, and set before the first.
+	Room func() error
+
 	dir string
 	now func() time.Time
 
@@ -50,7 +53,7 @@ type bucket struct {
 // Open opens a folder, and makes it if need be. now is the lab's time, which objects and buckets are dated with. Multipart uploads that
 // were under way when the folder was last used are gone.
 func Open(dir string, now func() time.Time) (*Store, error) {
-	s := &Store{dir: dir, now: now, buckets: map[string]*bucket{}, uploads: map[gofakes3.UploadID]*upload{}}
+	s := &Store{Room: func() error { return nil }, dir: dir, now: now, buckets: map[string]*bucket{}, uploads: map[gofakes3.UploadID]*upload{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open objects: %w", err)
 	}
