@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,10 +75,24 @@ func (s *services) authority() string { return filepath.Join(s.lab.host.Dir(), a
 // update tells the services of another plan, which is in force.
 func (s *services) update(plan *compile.Plan) error {
 	s.directory.update(plan)
+	mark := monotonic()
+	s.settle(mark, s.suite.Prune())
 	if err := s.suite.Update(plan.Model); err != nil {
 		return fmt.Errorf("services: %w", err)
 	}
 	return nil
+}
+
+// settling bounds how long a change waits for the packets that it caused itself.
+const settling = 200 * time.Millisecond
+
+// settle waits until the RSTs of connections that have lost their way are dropped, so that a check after the change takes none for its own.
+func (s *services) settle(mark int64, reset []privatelink.Ends) {
+	beat := time.NewTicker(time.Millisecond)
+	defer beat.Stop()
+	for deadline := time.Now().Add(settling); len(reset) > 0 && time.Now().Before(deadline); <-beat.C {
+		reset = slices.DeleteFunc(reset, func(e privatelink.Ends) bool { return s.lab.engine.Refused(mark, tupleOf(e)) })
+	}
 }
 
 // keep puts an object into one of the lab's own buckets, if there is one of that name.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -127,5 +128,31 @@ func TestSYNsThroughAnEndpointAreTheEngines(t *testing.T) {
 				t.Errorf("%s: the fast path may have SYNs of %v", packet.name, key)
 			}
 		}
+	}
+}
+
+// An endpoint that goes and comes again is another one for the service: what that still sends to a client of the old one is dropped, and told
+// of the client's connection, which has gone on to the new one meanwhile.
+func TestAnswersThroughAnEndpointThatIsGone(t *testing.T) {
+	b := newBed(t, withServices)
+	services := b.Network.Services
+	answer := func(flags uint8, want string) {
+		t.Helper()
+		if got, _ := b.sendFrom(services.Attachment, b.tcp("100.96.0.4", 443, "100.64.0.1", 40000, flags)); got != want {
+			t.Errorf("the answer is delivered to %q, want %q", got, want)
+		}
+	}
+	asked := tupleOf(t, b.tcp("10.0.1.5", 40000, "52.216.0.1", 443, syn))
+	b.expect("SYN", b.Client, b.tcp("10.0.1.5", 40000, "52.216.0.1", 443, syn), "services")
+	answer(synAck, "client")
+	b.change(func(b *fabrictest.Bed) {
+		p := services.Portals[fabrictest.Addr("100.96.0.4")]
+		delete(services.Portals, p.Inside)
+		p.Inside = fabrictest.Addr("100.96.0.9")
+		services.Portals[p.Inside] = p
+	})
+	answer(ack, "")
+	if got := b.reasons(asked); !slices.Equal(got, []flow.Reason{flow.ServiceSourceUnknown}) {
+		t.Errorf("the client's connection: %v", got)
 	}
 }

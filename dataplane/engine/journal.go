@@ -40,6 +40,9 @@ func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
 	j.next = (j.next + 1) % journalSize
 }
 
+// latest is the drop that was added last.
+func (j *journal) latest() *Drop { return &j.ring[(j.next+len(j.ring)-1)%len(j.ring)] }
+
 // glimpse is a packet that interfaces saw and that belongs to no flow, under another tuple than that by which its connection is known: an
 // ICMP error, or one that a gateway translated and that was dropped behind it.
 type glimpse struct {
@@ -68,6 +71,13 @@ func (e *Engine) tell(key flow.Key) {
 		key.Attachment = e.sender
 	}
 	e.journal.add(e.now, key, &e.path)
+	if e.path.Reason != flow.ServiceSourceUnknown {
+		return
+	}
+	// What a service still sends after its endpoint has gone is known to nobody under the service's own addresses.
+	if r := e.flows[key]; r != nil && r.entry.Verdict == flow.Deliver {
+		e.journal.latest().Path.Tuple = r.arrives
+	}
 }
 
 // since walks the drops at or after a time, oldest first.

@@ -66,6 +66,10 @@ func (p *Path) Advice() string {
 		return fmt.Sprintf("open a new connection: %s has forgotten this one, or never knew it since another way led there when it began", h.Where)
 	case flow.NoTrackedConnection:
 		return "open a new connection"
+	case flow.ServiceSourceUnknown:
+		if h.Where == ServicesName {
+			return "open a new connection: the service still answers by an endpoint that is gone, or to an address that nobody has"
+		}
 	case flow.UnknownDestination:
 		return fmt.Sprintf("nothing has the address %s; check the destination", h.Tuple.DstAddr())
 	case flow.ServiceUnavailable:

@@ -214,8 +214,11 @@ func (h *Hop) detail() string {
 	case HopSend, HopDeliver:
 		return h.Tuple.String()
 	case HopService:
-		if h.Reason == flow.None {
+		switch {
+		case h.Reason == flow.None:
 			return h.Tuple.String()
+		case h.Where == ServicesName:
+			return "nobody asks by this way any more: an endpoint or an address is gone"
 		}
 		return h.Tuple.DstAddr().String() + " is a VPC service or router address"
 	case HopSourceCheck:

@@ -255,3 +255,18 @@ func TestAdviceToReachServices(t *testing.T) {
 		})
 	}
 }
+
+// What a service still sends by an endpoint that is gone is told without the services' own addresses.
+func TestAnswersByAWayThatIsGone(t *testing.T) {
+	b := New()
+	s := b.AddServices()
+	delete(s.Portals, Addr("100.96.0.4"))
+	path := walk(b, TCP("100.96.0.4", 443, "100.64.0.1", 999), s.Attachment, fabric.Forgetful{})
+	want := "services/service: nobody asks by this way any more: an endpoint or an address is gone -- SERVICE_SOURCE_UNKNOWN"
+	if lines := path.Lines(); lines[len(lines)-1] != want {
+		t.Errorf("got  %s\nwant %s", lines[len(lines)-1], want)
+	}
+	if want := "open a new connection: the service still answers by an endpoint that is gone, or to an address that nobody has"; path.Advice() != want {
+		t.Errorf("advice %q", path.Advice())
+	}
+}

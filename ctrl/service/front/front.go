@@ -22,6 +22,7 @@ type Front struct {
 
 	mu   sync.Mutex
 	open map[netip.Addr]int // connections by their far ends
+	all  map[*Conn]bool
 }
 
 // most is how many connections one caller may have open: so many that nobody needs more, and so few that no instance takes the files and
@@ -72,37 +73,70 @@ func passes(err error) bool {
 
 func (f *Front) hand(conn net.Conn) {
 	local, remote := Ends(conn)
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		Reset(conn)
+		return
+	}
+	// Before the directory is asked, so that Prune sees the connections of those whom it has forgotten since.
+	counted := f.count(tcp, remote.Addr())
+	if counted == nil {
+		Reset(conn)
+		return
+	}
 	caller, known := f.Directory.Caller(local.Addr(), remote.Addr())
-	if tcp, ok := conn.(*net.TCPConn); ok && known && f.count(remote.Addr()) {
-		counted := &Conn{tcp, sync.OnceFunc(func() { f.forget(remote.Addr()) })}
+	if known {
 		if take := f.Route(caller, local.Port()); take != nil && take(counted) {
 			return
 		}
-		conn = counted
 	}
-	Reset(conn)
+	Reset(counted)
 }
 
-// count counts one more connection of a far end, unless it has all that it may.
-func (f *Front) count(remote netip.Addr) bool {
+// count counts one more connection of a far end; nil if that has all that it may.
+func (f *Front) count(tcp *net.TCPConn, remote netip.Addr) *Conn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open[remote] >= most {
-		return false
+		return nil
 	}
 	if f.open == nil {
 		f.open = map[netip.Addr]int{}
 	}
+	if f.all == nil {
+		f.all = map[*Conn]bool{}
+	}
+	c := &Conn{TCPConn: tcp}
+	c.closed = sync.OnceFunc(func() { f.forget(c, remote) })
 	f.open[remote]++
-	return true
+	f.all[c] = true
+	return c
 }
 
-func (f *Front) forget(remote netip.Addr) {
+func (f *Front) forget(c *Conn, remote netip.Addr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	delete(f.all, c)
 	if f.open[remote]--; f.open[remote] == 0 {
 		delete(f.open, remote)
 	}
+}
+
+// Prune resets the connections whose caller the directory does not know any more, since the way by which they came is gone. Who serves one
+// would wait for as long as TCP tries. It returns them, closed.
+func (f *Front) Prune() (gone []*Conn) {
+	f.mu.Lock()
+	for c := range f.all {
+		local, remote := Ends(c)
+		if _, known := f.Directory.Caller(local.Addr(), remote.Addr()); !known {
+			gone = append(gone, c)
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range gone {
+		Reset(c)
+	}
+	return gone
 }
 
 // Ends are the addresses of a TCP connection, its own first; IPv4 ones as IPv4.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -39,11 +40,16 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // is reset, at once or later.
 func serve(t *testing.T, open int, take Taker, errs ...error) (f *Front, dial func() (reset func() bool)) {
 	t.Helper()
+	f = &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }, open: map[netip.Addr]int{loopback: open}}
+	return f, start(t, f, errs...)
+}
+
+func start(t *testing.T, f *Front, errs ...error) (dial func() (reset func() bool)) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f = &Front{Directory: everybody{}, Route: func(service.Caller, uint16) Taker { return take }, open: map[netip.Addr]int{loopback: open}}
 	ended := make(chan error, 1)
 	go func() { ended <- f.Serve(&troubled{l, errs}) }()
 	t.Cleanup(func() {
@@ -52,7 +58,7 @@ func serve(t *testing.T, open int, take Taker, errs ...error) (f *Front, dial fu
 			t.Errorf("a closed listener ends with %v", err)
 		}
 	})
-	return f, func() func() bool {
+	return func() func() bool {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if errors.Is(err, syscall.ECONNRESET) {
 			return func() bool { return true }
@@ -119,6 +125,41 @@ func TestRefusedConnectionsDoNotCount(t *testing.T) {
 	defer f.mu.Unlock()
 	if f.open[loopback] != 5 {
 		t.Errorf("%d connections count, want 5", f.open[loopback])
+	}
+}
+
+// forgetful is a directory that knows everybody until it has forgotten.
+type forgetful struct{ atomic.Bool }
+
+func (d *forgetful) Caller(_, _ netip.Addr) (service.Caller, bool) {
+	return service.Caller{}, !d.Load()
+}
+
+// Who serves a connection whose caller is gone does not wait for TCP to give up.
+func TestConnectionsWhoseCallerIsGoneAreReset(t *testing.T) {
+	taken, d := make(chan net.Conn, 1), &forgetful{}
+	f := &Front{Directory: d, Route: func(service.Caller, uint16) Taker { return func(c net.Conn) bool { taken <- c; return true } }}
+	dial := start(t, f)
+	reset := dial()
+	served := <-taken
+	if gone := f.Prune(); len(gone) != 0 {
+		t.Errorf("%d are reset while their caller is known", len(gone))
+	}
+	d.Store(true)
+	if gone := f.Prune(); len(gone) != 1 || gone[0] != served {
+		t.Errorf("%d are reset", len(gone))
+	}
+	if _, err := served.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("who serves it reads %v", err)
+	}
+	if !reset() {
+		t.Error("the client's end is not reset")
+	}
+	if reset := dial(); !reset() {
+		t.Error("nor is another one's")
+	}
+	if f.Prune(); len(f.open) != 0 || len(f.all) != 0 {
+		t.Errorf("%d connections still count", len(f.all))
 	}
 }
 

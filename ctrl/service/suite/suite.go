@@ -228,6 +228,15 @@ func (s *Suite) Update(m *vpc.Model) error {
 	return errors.Join(s.listen(m), s.s3.Update(m.Services.Buckets), s.dynamodb.Update(m.Services.Tables))
 }
 
+// Prune resets the connections of callers whom the directory does not know any more, and returns whom the RSTs are sent to.
+func (s *Suite) Prune() (reset []privatelink.Ends) {
+	for _, c := range s.front.Prune() {
+		local, remote := front.Ends(c)
+		reset = append(reset, privatelink.Ends{From: local, To: remote})
+	}
+	return reset
+}
+
 // listen opens the ports that a model wants, and closes those that it does not.
 func (s *Suite) listen(m *vpc.Model) error {
 	want := map[uint16]bool{dnsPort: true, httpPort: true, httpsPort: true}
