@@ -176,3 +176,94 @@ func changesBesideLoads(t *testing.T, offload bool) {
 	default:
 	}
 }
+
+// crowdSize is how many instances ask at once.
+const crowdSize = 100
+
+// crowdLab is a lab of so many instances, each of which may ask all services, with the checks by which each does.
+func crowdLab(size int) string {
+	var b strings.Builder
+	b.WriteString(`
+name: labtest-gone
+vpcs:
+  a:
+    cidr: 10.0.0.0/16
+    dns: {support: true, hostnames: true}
+    subnets: {p: {cidr: 10.0.0.0/24, az: a, route_table: main}}
+    route_tables: {main: {}}
+    security_groups: {open: {ingress: [all from 10.0.0.0/16]}}
+    instances:
+`)
+	for i := range size {
+		fmt.Fprintf(&b, "      i%d: {subnet: p, ip: 10.0.0.%d}\n", i, 10+i)
+	}
+	b.WriteString(`
+    endpoints:
+      s3: {type: gateway, service: s3, route_tables: [main]}
+      dynamodb: {type: gateway, service: dynamodb, route_tables: [main]}
+      sqs: {type: interface, service: sqs, subnets: [p], sg: [open], ip: {p: 10.0.0.250}}
+      shop: {type: interface, service: b/shop, subnets: [p], sg: [open], ip: {p: 10.0.0.251}}
+  b:
+    cidr: 10.0.0.0/16
+    subnets: {s: {cidr: 10.0.0.0/24, az: a}}
+    security_groups: {shop: {ingress: [tcp 9000 from 10.0.0.0/16]}}
+    instances: {db: {subnet: s, sg: [shop], serve: [tcp 9000]}}
+    endpoint_services: {shop: {targets: [db], ports: [9000]}}
+services:
+  s3: {buckets: {logs: {}}}
+  dynamodb: {tables: {orders: {key: id}}}
+checks:
+`)
+	for i := range size {
+		fmt.Fprintf(&b, `
+  - {name: resolver, from: i%[1]d, do: dns sqs.us-east-1.amazonaws.com, wait: 60s, expect: {outcome: ok, answers: [10.0.0.250]}}
+  - {name: itself, from: i%[1]d, do: dns ip-10-0-0-%[2]d.ec2.internal, wait: 60s, expect: {outcome: ok, answers: [10.0.0.%[2]d]}}
+  - {name: metadata, from: i%[1]d, do: http http://169.254.169.254/latest/meta-data/local-ipv4, wait: 60s, expect: {outcome: ok, body: 10.0.0.%[2]d}}
+  - {name: its source at S3, from: i%[1]d, do: tcp 80 to s3.us-east-1.amazonaws.com, wait: 60s, seen_as: 10.0.0.%[2]d}
+  - {name: its source at SQS, from: i%[1]d, do: http http://sqs.us-east-1.amazonaws.com/, wait: 60s, seen_as: 10.0.0.%[2]d}
+  - {name: an object, from: i%[1]d, do: s3 put logs/i%[1]d i%[1]d, wait: 60s}
+  - {name: which is its own, from: i%[1]d, do: s3 get logs/i%[1]d, wait: 60s, expect: {outcome: ok, body: i%[1]d}}
+  - {name: an item, from: i%[1]d, do: 'dynamodb put orders {"id": "i%[1]d"}', wait: 60s}
+  - {name: which is there, from: i%[1]d, do: dynamodb get orders i%[1]d, wait: 60s}
+  - {name: a load balancer, from: i%[1]d, do: tcp 9000 to endpoint.shop, wait: 60s}
+`, i, 10+i)
+	}
+	return b.String()
+}
+
+// TestManyInstancesAskAllServices: however many ask at once, each has its own answers.
+func TestManyInstancesAskAllServices(t *testing.T) {
+	warm(t)
+	both(t, func(t *testing.T, offload bool) {
+		leavesNothing(t, func(t *testing.T) {
+			s := scenarioOnce(t, crowdLab(crowdSize))
+			l, err := Start(t.Context(), s, Options{Offload: offload})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checks := map[scenario.Node][]*scenario.Check{}
+			for _, step := range s.Steps {
+				checks[step.Check.From] = append(checks[step.Check.From], step.Check)
+			}
+			if len(checks) != crowdSize {
+				t.Errorf("%d instances ask, want %d", len(checks), crowdSize)
+			}
+			var asking sync.WaitGroup
+			for _, mine := range checks {
+				asking.Go(func() {
+					r := check.NewRunner(l)
+					defer r.Close()
+					for _, c := range mine {
+						if result := r.Run(t.Context(), c); !result.Pass {
+							t.Errorf("%s: %s: %s", c.From, c.Name, result.Detail)
+						}
+					}
+				})
+			}
+			asking.Wait()
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
