@@ -7,9 +7,9 @@ import (
 	"github.com/vpclab/vpclab/ctrl/hostnet/baseline"
 )
 
-// Bed is a network under load: a client, a server, and what lies between them.
+// Bed is a network under load: a client, a server, and what lies between them. It is what load.Far says of the loads that it is for.
 type Bed interface {
-	load.Ends
+	load.Network
 	Name() string  // as in --compare
 	About() string // what lies between the ends, in a phrase
 	Close() error
@@ -27,9 +27,26 @@ const (
 	vpclabPeering = "vpclab-peering"
 	vpclabJoined  = "vpclab-joined"
 	wireGuard     = "wireguard"
+	// At the far end of these is an S3.
+	vpclabS3 = "vpclab-s3"
+	vethS3   = "veth-s3"
+	// At the far end of these is a resolver.
+	vpclabDNS = "vpclab-dns"
+	vethDNS   = "veth-dns"
 )
 
-var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabLog, vpclabPeering, vpclabJoined, kernel, wireGuard, veth}
+var bedNames = []string{vpclab, vpclabOff, vpclabNAT, vpclabLog, vpclabPeering, vpclabJoined, kernel, wireGuard, veth, vpclabS3, vethS3, vpclabDNS, vethDNS}
+
+// farEnd is what is at the far end of the bed of that name.
+func farEnd(name string) load.Far {
+	switch name {
+	case vpclabS3, vethS3:
+		return load.Objects
+	case vpclabDNS, vethDNS:
+		return load.Resolver
+	}
+	return load.Ours
+}
 
 // openBeds builds beds by name. Its labs are called lab and the bed's suffix.
 func openBeds(lab string) opener {
@@ -41,6 +58,14 @@ func openBeds(lab string) opener {
 			return orNil(baseline.NewKernel(load.Port))
 		case wireGuard:
 			return orNil(baseline.NewWireGuard())
+		case vpclabS3:
+			return newLabStore(ctx, lab+"-s3")
+		case vethS3:
+			return newBareStore(lab + "-veth-s3")
+		case vpclabDNS:
+			return newLabResolver(ctx, lab+"-dns")
+		case vethDNS:
+			return newBareResolver()
 		}
 		return NewLab(ctx, name, lab)
 	}

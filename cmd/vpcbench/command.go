@@ -97,9 +97,9 @@ func command(open opener) *cobra.Command {
 	f.StringVar(&o.json, "json", "",
 		"write the report, with every single run, to this file; - for standard output, with the table on standard error")
 	f.StringSliceVar(&o.only, "only", loadNames(), "loads to run")
-	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-log/vpclab", "vpclab-peering/wireguard", "vpclab-joined/veth"},
+	f.StringSliceVar(&o.compared, "compare", []string{"vpclab/veth", "vpclab/kernel", "vpclab-nat/veth", "vpclab-off/veth", "vpclab-log/vpclab", "vpclab-peering/wireguard", "vpclab-joined/veth", "vpclab-s3/veth-s3", "vpclab-dns/veth-dns"},
 		"beds to compare, as subject/base")
-	f.Lookup("compare").DefValue = "those of the targets, and vpclab/kernel"
+	f.Lookup("compare").DefValue = "those of the targets, vpclab/kernel and vpclab-dns/veth-dns"
 	return cmd
 }
 
@@ -118,6 +118,10 @@ A bed is a network with a client and a server:
   kernel          a router namespace between them: kernel forwarding, with an nftables filter if nft is installed
   wireguard       two bare wireguard-go devices back to back: the most that an encrypted link can reach
   veth            one bare veth pair: the most that any network of namespaces can reach
+  vpclab-s3       an instance that asks the lab's S3 through a gateway endpoint; eBPF forwards
+  veth-s3         the same S3 at the end of a bare veth pair: what its own work leaves
+  vpclab-dns      64 instances that ask their VPC's resolver; the engine forwards every packet
+  veth-dns        as many sockets that ask a bare miekg/dns server at the end of a veth pair
 
 The loads:
 `)
@@ -133,7 +137,7 @@ and days; and leave the machine alone meanwhile.
 Targets, judged from at least `)
 	fmt.Fprintf(&b, "%d pairs of %v s; one holds if the interval reaches it:\n", targetPairs, targetEach.Seconds())
 	for _, t := range targets {
-		fmt.Fprintf(&b, "  %-4s %-24s at least %.2f\n", t.load, t.versus, t.ratio)
+		fmt.Fprintf(&b, "  %-8s %-24s at least %.2f\n", t.load, t.versus, t.ratio)
 	}
 	b.WriteString(`
 Exit status: 0 every judged target holds, 1 one was missed, 2 the command line is wrong, 3 the run could not be made or finished.`)
@@ -160,9 +164,10 @@ func (o options) plan() (plan, error) {
 	if !(o.seconds >= 0.1 && o.seconds <= 600) {
 		return plan{}, fmt.Errorf("--seconds %v: must be from 0.1 to 600", o.seconds)
 	}
+	var loads []load.Load
 	for _, l := range load.All() {
 		if slices.Contains(o.only, l.Name) {
-			p.loads = append(p.loads, l)
+			loads = append(loads, l)
 		}
 	}
 	for _, name := range o.only {
@@ -170,20 +175,28 @@ func (o options) plan() (plan, error) {
 			return plan{}, fmt.Errorf("--only %s: no such load; loads are %s", name, strings.Join(loadNames(), ", "))
 		}
 	}
-	if len(p.loads) == 0 {
+	if len(loads) == 0 {
 		return plan{}, fmt.Errorf("--only: names no load; loads are %s", strings.Join(loadNames(), ", "))
 	}
+	var compared []versus
 	for _, text := range o.compared {
 		subject, base, _ := strings.Cut(text, "/")
 		if !slices.Contains(bedNames, subject) || !slices.Contains(bedNames, base) {
 			return plan{}, fmt.Errorf("--compare %s: must be two beds, as vpclab/veth; beds are %s", text, strings.Join(bedNames, ", "))
 		}
-		if v := (versus{subject, base}); !slices.Contains(p.compared, v) {
-			p.compared = append(p.compared, v)
+		if farEnd(subject) != farEnd(base) {
+			return plan{}, fmt.Errorf("--compare %s: no load runs on both; %s compares with %s, and %s with %s", text, vpclabS3, vethS3, vpclabDNS, vethDNS)
+		}
+		if v := (versus{subject, base}); !slices.Contains(compared, v) {
+			compared = append(compared, v)
 		}
 	}
-	if len(p.compared) == 0 {
+	if len(compared) == 0 {
 		return plan{}, errors.New("--compare: names no beds, as vpclab/veth")
+	}
+	p.lines = linesOf(loads, compared)
+	if len(p.lines) == 0 {
+		return plan{}, fmt.Errorf("--only %s: no such load runs on %s", strings.Join(o.only, ","), strings.Join(o.compared, ","))
 	}
 	return p, nil
 }
@@ -260,19 +273,19 @@ func (o output) close() error {
 }
 
 // progress is told of each pair before it begins.
-type progress func(l load.Load, v versus, pair, pairs int)
+type progress func(l line, pair, pairs int)
 
 // newProgress keeps one line up to date on a terminal, and elsewhere writes a line for each comparison; finish clears it.
 func newProgress(w io.Writer) (tell progress, finish func()) {
 	f, isFile := w.(*os.File)
 	if isFile && term.IsTerminal(int(f.Fd())) {
-		return func(l load.Load, v versus, i, of int) {
-			fmt.Fprintf(w, "\r\033[K%s %s: pair %d of %d", l.Title, v, i+1, of)
+		return func(l line, i, of int) {
+			fmt.Fprintf(w, "\r\033[K%s %s: pair %d of %d", l.load.Title, l.versus, i+1, of)
 		}, func() { fmt.Fprint(w, "\r\033[K") }
 	}
-	return func(l load.Load, v versus, i, _ int) {
+	return func(l line, i, _ int) {
 		if i == 0 {
-			fmt.Fprintf(w, "measuring %s %s\n", l.Title, v)
+			fmt.Fprintf(w, "measuring %s %s\n", l.load.Title, l.versus)
 		}
 	}, func() {}
 }

@@ -29,10 +29,12 @@ func TestWrongCommandLines(t *testing.T) {
 		{"--seconds 0.01", "--seconds 0.01: must be from 0.1 to 600"},
 		{"--seconds NaN", "--seconds NaN: must be from 0.1 to 600"},
 		{"--quick --pairs 9", "--quick: chooses the pairs and seconds itself; leave out --pairs and --seconds"},
-		{"--only tpc", "--only tpc: no such load; loads are tcp, rr, crr, pps"},
-		{"--only=", "--only: names no load; loads are tcp, rr, crr, pps"},
-		{"--compare vpclab", "--compare vpclab: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-log, vpclab-peering, vpclab-joined, kernel, wireguard, veth"},
-		{"--compare vpclab/bridge", "--compare vpclab/bridge: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-log, vpclab-peering, vpclab-joined, kernel, wireguard, veth"},
+		{"--only tpc", "--only tpc: no such load; loads are tcp, rr, crr, pps, s3-get, s3-put, s3-small, dns"},
+		{"--only=", "--only: names no load; loads are tcp, rr, crr, pps, s3-get, s3-put, s3-small, dns"},
+		{"--compare vpclab", "--compare vpclab: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-log, vpclab-peering, vpclab-joined, kernel, wireguard, veth, vpclab-s3, veth-s3, vpclab-dns, veth-dns"},
+		{"--compare vpclab/bridge", "--compare vpclab/bridge: must be two beds, as vpclab/veth; beds are vpclab, vpclab-off, vpclab-nat, vpclab-log, vpclab-peering, vpclab-joined, kernel, wireguard, veth, vpclab-s3, veth-s3, vpclab-dns, veth-dns"},
+		{"--compare vpclab-s3/veth", "--compare vpclab-s3/veth: no load runs on both; vpclab-s3 compares with veth-s3, and vpclab-dns with veth-dns"},
+		{"--only rr --compare vpclab-s3/veth-s3", "--only rr: no such load runs on vpclab-s3/veth-s3"},
 		{"--compare=", "--compare: names no beds, as vpclab/veth"},
 		{"--json /nowhere/report.json", "--json: open /nowhere/report.json: no such file or directory"},
 	} {
@@ -158,7 +160,8 @@ func TestHelpExplainsEveryFigure(t *testing.T) {
 	}
 }
 
-// The real beds, shortly: everything is up, carries traffic, and every bed's part is in the report.
+// The real beds, shortly: everything is up, carries traffic, and every bed's part is in the report. The bucket of the S3's beds is for the
+// endpoint alone, so that objects in vpclab-s3 have come through it.
 func TestRealBeds(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("REQUIRE_ROOT") == "1" {
@@ -167,7 +170,7 @@ func TestRealBeds(t *testing.T) {
 		t.Skip("needs root")
 	}
 	status, stdout, stderr := call(t.Context(), openBeds("vpcbench-test"), "--pairs=1", "--seconds=0.2",
-		"--only=tcp,rr", "--compare=vpclab/vpclab-off,kernel/veth", "--json=-")
+		"--only=tcp,rr,s3-get,s3-put,s3-small,dns", "--compare=vpclab/vpclab-off,kernel/veth,vpclab-s3/veth-s3,vpclab-dns/veth-dns", "--json=-")
 	if status != statusHold {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
@@ -175,7 +178,7 @@ func TestRealBeds(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Beds) != 4 || len(r.Comparisons) != 4 {
+	if len(r.Beds) != 8 || len(r.Comparisons) != 8 {
 		t.Fatalf("%d beds, %d comparisons", len(r.Beds), len(r.Comparisons))
 	}
 	for _, c := range r.Comparisons {

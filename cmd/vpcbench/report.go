@@ -191,8 +191,8 @@ func (r report) writeTable(w io.Writer) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, `
-A ratio is the median over the pairs of subject divided by base; a target holds if the interval reaches it. Of round trips the median
-and the 99th percentile are in brackets.
+A ratio is the median over the pairs of subject divided by base; a target holds if the interval reaches it. Of round
+trips and small objects the median and the 99th percentile are in brackets.
 %s
 `, r.summary())
 	return err

@@ -13,7 +13,7 @@ import (
 
 // measured is an outcome whose ratios are those given; its base always reaches 1000.
 func measured(t *testing.T, name string, v versus, ratios ...float64) outcome {
-	o := outcome{load: named(t, name), versus: v}
+	o := outcome{line: line{named(t, name), v}}
 	for _, r := range ratios {
 		o.runs = append(o.runs, run{subject: load.Result{Rate: 1000 * r}, base: load.Result{Rate: 1000}})
 	}
@@ -47,6 +47,7 @@ func TestVerdicts(t *testing.T) {
 		{"too little effort", measured(t, "tcp", on, around(0.95)...), false, 0.9, notJudged},
 		{"no interval from five pairs", measured(t, "tcp", on, 1, 1, 1, 1, 1), true, 0.9, notJudged},
 		{"connections have no target", measured(t, "crr", on, around(0.5)...), true, 0, ""},
+		{"an S3 through a gateway endpoint", measured(t, "s3-get", versus{vpclabS3, vethS3}, around(0.8)...), true, 0.85, missed},
 		{"the kernel is no target", measured(t, "tcp", other, around(0.5)...), true, 0, ""},
 	} {
 		c := judge(row.outcome, targets, row.effort)
@@ -128,8 +129,8 @@ connections  vpclab      1.20 k/s, 3 reset      kernel  1.00 k/s                
 vpclab  a VPC
 veth    a bare pair
 
-A ratio is the median over the pairs of subject divided by base; a target holds if the interval reaches it. Of round trips the median
-and the 99th percentile are in brackets.
+A ratio is the median over the pairs of subject divided by base; a target holds if the interval reaches it. Of round
+trips and small objects the median and the 99th percentile are in brackets.
 every judged target holds: bulk TCP vpclab-off/veth
 `
 	if got.String() != want {

@@ -35,6 +35,9 @@ var targets = []target{
 	{"crr", versus{vpclabLog, vpclab}, 0.97},
 	{"tcp", versus{vpclabPeering, wireGuard}, 0.85},
 	{"tcp", versus{vpclabJoined, veth}, 0.9},
+	{"s3-get", versus{vpclabS3, vethS3}, 0.85},
+	{"s3-put", versus{vpclabS3, vethS3}, 0.85},
+	{"s3-small", versus{vpclabS3, vethS3}, 0.85},
 }
 
 // The least effort with which a target is judged: 15 pairs of 2 s.
@@ -45,10 +48,28 @@ const (
 
 // plan is what to measure.
 type plan struct {
-	loads    []load.Load
-	compared []versus
-	pairs    int           // of each comparison
-	each     time.Duration // of one run, two of which make a pair
+	lines []line
+	pairs int           // of each line
+	each  time.Duration // of one run, two of which make a pair
+}
+
+// line is one load on two beds that are compared.
+type line struct {
+	load load.Load
+	versus
+}
+
+// linesOf are all loads on all beds that are compared, as far as they go together.
+func linesOf(loads []load.Load, compared []versus) []line {
+	var lines []line
+	for _, l := range loads {
+		for _, v := range compared {
+			if farEnd(v.subject) == l.Far {
+				lines = append(lines, line{l, v})
+			}
+		}
+	}
+	return lines
 }
 
 // judges reports whether the plan takes enough effort to judge a target.
@@ -56,14 +77,14 @@ func (p plan) judges() bool { return p.pairs >= targetPairs && p.each >= targetE
 
 // takes is how long the plan's runs take in all.
 func (p plan) takes() time.Duration {
-	return time.Duration(2*len(p.loads)*len(p.compared)*p.pairs) * p.each
+	return time.Duration(2*len(p.lines)*p.pairs) * p.each
 }
 
 // beds names the beds that the plan needs, each once.
 func (p plan) beds() []string {
 	var names []string
-	for _, v := range p.compared {
-		for _, name := range []string{v.subject, v.base} {
+	for _, l := range p.lines {
+		for _, name := range []string{l.subject, l.base} {
 			if !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -72,10 +93,9 @@ func (p plan) beds() []string {
 	return names
 }
 
-// outcome is one load's runs on two beds. runs[i] are the i-th pair's.
+// outcome is a line's runs. runs[i] are the i-th pair's.
 type outcome struct {
-	load load.Load
-	versus
+	line
 	runs []run
 }
 
@@ -118,19 +138,17 @@ func closeAll(beds map[string]Bed) error {
 // measure carries out the plan on its beds. After an error it returns the comparisons that were finished.
 func (p plan) measure(ctx context.Context, beds map[string]Bed, tell progress) ([]outcome, error) {
 	var done []outcome
-	for _, l := range p.loads {
-		for _, v := range p.compared {
-			o := outcome{load: l, versus: v}
-			for i := range p.pairs {
-				tell(l, v, i, p.pairs)
-				r, err := p.pair(ctx, l, beds[v.subject], beds[v.base], i)
-				if err != nil {
-					return done, err
-				}
-				o.runs = append(o.runs, r)
+	for _, l := range p.lines {
+		o := outcome{line: l}
+		for i := range p.pairs {
+			tell(l, i, p.pairs)
+			r, err := p.pair(ctx, l.load, beds[l.subject], beds[l.base], i)
+			if err != nil {
+				return done, err
 			}
-			done = append(done, o)
+			o.runs = append(o.runs, r)
 		}
+		done = append(done, o)
 	}
 	return done, nil
 }

@@ -22,17 +22,16 @@ func named(t *testing.T, name string) load.Load {
 func TestPairsAreInterleavedAndTakeTurns(t *testing.T) {
 	d := new(diary)
 	p := plan{
-		loads:    []load.Load{named(t, "rr")},
-		compared: []versus{{vpclab, veth}, {kernel, veth}},
-		pairs:    3,
-		each:     5 * time.Millisecond,
+		lines: linesOf([]load.Load{named(t, "rr")}, []versus{{vpclab, veth}, {kernel, veth}}),
+		pairs: 3,
+		each:  5 * time.Millisecond,
 	}
 	beds, err := p.openAll(t.Context(), d.open())
 	if err != nil {
 		t.Fatal(err)
 	}
 	told := 0
-	done, err := p.measure(t.Context(), beds, func(load.Load, versus, int, int) { told++ })
+	done, err := p.measure(t.Context(), beds, func(line, int, int) { told++ })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +46,7 @@ func TestPairsAreInterleavedAndTakeTurns(t *testing.T) {
 	if told != 6 {
 		t.Errorf("told of %d pairs, want 6", told)
 	}
-	if len(done) != 2 || done[0].versus != p.compared[0] || done[1].versus != p.compared[1] {
+	if len(done) != 2 || done[0].versus != p.lines[0].versus || done[1].versus != p.lines[1].versus {
 		t.Fatalf("got %v", done)
 	}
 	for _, o := range done {
@@ -71,9 +70,21 @@ func TestEffortAndLengthOfAPlan(t *testing.T) {
 		{14, 2 * time.Second, false, 224 * time.Second},
 		{15, 1900 * time.Millisecond, false, 228 * time.Second},
 	} {
-		p := plan{loads: load.All(), compared: []versus{{vpclab, veth}}, pairs: row.pairs, each: row.each}
+		p := plan{lines: linesOf(load.All(), []versus{{vpclab, veth}}), pairs: row.pairs, each: row.each}
 		if p.judges() != row.judges || p.takes() != row.takes {
 			t.Errorf("%d pairs of %v: judges %v, takes %v, want %v and %v", row.pairs, row.each, p.judges(), p.takes(), row.judges, row.takes)
 		}
+	}
+}
+
+// Loads that ask a service run where there is one, and the others elsewhere.
+func TestLoadsRunWhereTheyCan(t *testing.T) {
+	var got []string
+	for _, l := range linesOf(load.All(), []versus{{vpclab, veth}, {vpclabS3, vethS3}, {vpclabDNS, vethDNS}}) {
+		got = append(got, l.load.Name+" "+l.subject)
+	}
+	want := []string{"tcp vpclab", "rr vpclab", "crr vpclab", "pps vpclab", "s3-get vpclab-s3", "s3-put vpclab-s3", "s3-small vpclab-s3", "dns vpclab-dns"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }

@@ -19,6 +19,14 @@ func TestJSONDocument(t *testing.T) {
 	golden(t, "report.json", string(text))
 }
 
+func TestJSONOfServices(t *testing.T) {
+	text, err := encodeReport(services(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "services.json", string(text))
+}
+
 func TestJUnitReport(t *testing.T) {
 	r := shop(t)
 	var b strings.Builder

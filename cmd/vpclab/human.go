@@ -8,7 +8,6 @@ import (
 
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/scenario"
-	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
 // humanReporter prints results for people:
@@ -131,83 +130,13 @@ func lineOf(r *report, c *scenario.Check) int {
 	return 0
 }
 
-// table is the widths of a file's lines of checks, in columns; width is the terminal's, or 0 when lines may be as long as they like.
-type table struct{ name, outcome, width int }
-
-const (
-	timeColumns = 7 // "999 ms", "59.99 s"
-	// rowSpace is what a row takes beside name, outcome, time and reason: indent, mark, and the space between the columns.
-	rowSpace = 4 + 3*2
-	// leastName is how many columns of a name are shown on the narrowest terminal.
-	leastName = 24
-)
-
-// layout makes the columns wide enough for these checks; on a terminal that is too narrow for all, names give way to the reasons
-// that are expected.
-func layout(checks []*scenario.Check, width int) table {
-	t := table{width: width, outcome: len(scenario.Timeout)}
-	reason := 0
-	for _, c := range checks {
-		t.name = max(t.name, columns(line(c.Name)))
-		t.outcome = max(t.outcome, len(c.Expect.Outcome))
-		reason = max(reason, len(c.Because))
-	}
-	if width > 0 {
-		t.name = min(t.name, max(leastName, width-rowSpace-t.outcome-timeColumns-reason))
-	}
-	return t
-}
-
-// row is a check's line: mark, name, outcome, time, reason.
-func (t table) row(r check.Result, st style) string {
-	mark := st.green(st.symbol("✓", "pass"))
-	if !r.Pass {
-		mark = st.red(st.symbol("✗", "FAIL"))
-	}
-	name := line(r.Check.Name)
-	if t.width > 0 {
-		name = shorten(name, t.name)
-	}
-	name = pad(name, t.name)
-	if !r.Pass {
-		name = st.bold(name)
-	}
-	text := fmt.Sprintf("  %s %s  %s  %*s", mark, name, pad(outcome(r), t.outcome), timeColumns, span(milliseconds(r.MS)))
-	if reason := t.reason(r); reason != "" {
-		text += "  " + st.dim(reason)
-	}
-	return text + "\n"
-}
-
-// reason is a row's last column, as much of it as has room: the drop reason and its hop, else the source address that was seen.
-func (t table) reason(r check.Result) string {
-	room := t.width - rowSpace - t.name - t.outcome - timeColumns
-	fits := func(s string) bool { return t.width <= 0 || columns(s) <= room }
-	switch {
-	case r.Reason != flow.None && fits(dropped(r.Reason, r.At)):
-		return dropped(r.Reason, r.At)
-	case r.Reason != flow.None && t.width > 0:
-		return shorten(r.Reason.String(), max(1, room))
-	case r.Check.SeenAs.IsValid() && r.SeenAs != "" && fits("seen as "+r.SeenAs):
-		return "seen as " + r.SeenAs
-	}
-	return ""
-}
-
-// dropped reads "REASON at HOP".
-func dropped(reason flow.Reason, at string) string {
-	if at == "" {
-		return reason.String()
-	}
-	return reason.String() + " at " + line(at)
-}
-
-// explain tells why a check failed: what it did, what came of it, the flow-log records that it failed over, the way of the first dropped packet, the rule that stopped it, and
-// what change would let it pass.
+// explain tells why a check failed: what it did, what came of it, which policies denied it, the flow-log records that it failed over, the
+// way of the first dropped packet, the rule that stopped it, and what change would let it pass.
 func explain(r check.Result, st style) string {
 	var b strings.Builder
 	b.WriteString(paragraph("check", line(from(r.Check)+r.Check.Do.Text), st))
 	b.WriteString(paragraph("failed", printable(why(r)), st))
+	b.WriteString(paragraph(string(r.Got), denied(r), st))
 	if r.Wrong != nil { // then what was dropped was as expected
 		return b.String() + paragraph("records", printable(recordsNear(r.Wrong)), st)
 	}
@@ -222,6 +151,15 @@ func explain(r check.Result, st style) string {
 		b.WriteString(paragraph("", st.dim("("+count(n, "more packet")+" of this check dropped)"), st))
 	}
 	return b.String()
+}
+
+// denied is why services denied requests of the check, or reset its connection, a line each.
+func denied(r check.Result) string {
+	lines := make([]string, len(r.Denials))
+	for i, d := range r.Denials {
+		lines[i] = line(d)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // way is a packet's hops, a line each, with what was met at each in a column of its own; at the last one the packet was dropped.

@@ -111,6 +111,46 @@ func TestResultsOnATerminal(t *testing.T) {
 	}
 }
 
+// services is a report of checks of names and services.
+func services(t *testing.T) *report {
+	t.Helper()
+	r := shop(t)
+	web := scenario.Node{VPC: "app", Name: "web"}
+	row := func(name, do string, verb scenario.Verb, expect scenario.Outcome) *scenario.Check {
+		return &scenario.Check{Name: name, From: web, Do: scenario.Do{Text: do, Verb: verb}, Expect: scenario.Expect{Outcome: expect}}
+	}
+	why := []string{"endpoint app/s3: no statement of its policy allows s3:PutObject on arn:aws:s3:::logs/a"}
+	r.Results = []check.Result{
+		{Check: row("db has two addresses", "dns db.corp", scenario.DNS, scenario.OK), Pass: true, Got: scenario.OK, MS: 2,
+			Answers: []string{"10.0.1.5", "10.0.1.6"}},
+		{Check: row("and none of IPv6", "dns db.corp AAAA", scenario.DNS, scenario.OK), Pass: true, Got: scenario.OK, MS: 2, Answers: []string{}},
+		{Check: row("nobody is called so", "dns gone.corp", scenario.DNS, scenario.NXDomain), Pass: true, Got: scenario.NXDomain, MS: 2},
+		{Check: row("web may not write", "s3 put logs/a x", scenario.S3, scenario.Denied), Pass: true, Got: scenario.Denied, MS: 9,
+			Detail: "AccessDenied: Access Denied", Denials: why},
+		{Check: row("web may write", "s3 put logs/a x", scenario.S3, scenario.OK), Got: scenario.Denied, MS: 9,
+			Detail: "expected ok, got denied: AccessDenied: Access Denied", Denials: why},
+		{Check: row("web finds it", "s3 get logs/b", scenario.S3, scenario.OK), Got: check.Failed, MS: 9,
+			Detail: "expected ok, got failed: NoSuchKey: The specified key does not exist."},
+		{Check: row("web reaches the shop", "tcp 80 to endpoint.shop", scenario.TCP, scenario.OK), Got: scenario.Reset, MS: 1,
+			Detail: "expected ok, got reset: RST on the established connection", Denials: []string{"endpoint service data/shop: no target is healthy"}},
+	}
+	r.Steps, r.Checks = nil, nil
+	for i, result := range r.Results {
+		r.Checks = append(r.Checks, result.Check)
+		r.Steps = append(r.Steps, scenario.Step{Line: i + 3, Check: result.Check})
+	}
+	return r
+}
+
+func TestResultsOfServices(t *testing.T) {
+	for name, width := range map[string]int{"services.txt": 0, "services-60.txt": 60} {
+		var out, errs buffer
+		r := services(t)
+		tell(&console{out: &out, err: &errs, size: func() int { return width }}, false, r)
+		golden(t, name, withoutDir(out.String(), r))
+	}
+}
+
 func TestColoursOnATerminal(t *testing.T) {
 	var out, errs buffer
 	c := &console{out: &out, err: &errs, size: func() int { return 100 }, outStyle: style{symbols: true, colour: true}}
@@ -161,6 +201,9 @@ func TestStepsAreQuotedFromTheFile(t *testing.T) {
 		{"on one line", "  - change: {vpcs: null}\n  - advance: 1s\n", change, "change {vpcs: null}"},
 		{"a comment is left out", "- change: {a: \"#1\"}   # why\n", change, `change {a: "#1"}`},
 		{"as a block", "- change:\n    vpcs:\n\n      app: {cidr: 1}\n- x: 1\n", change, "change vpcs: app: {cidr: 1}"},
+		{"a zone that goes down", "- az_down: us-east-1b\n", scenario.Step{Line: 1, Change: &vpc.Model{}, Zone: scenario.Zone{Name: "us-east-1b", Down: true}},
+			"az_down us-east-1b"},
+		{"a zone that comes up", "- az_up: us-east-1b\n", scenario.Step{Line: 1, Change: &vpc.Model{}, Zone: scenario.Zone{Name: "us-east-1b"}}, "az_up us-east-1b"},
 		{"an advance", "- advance: 350s\n", scenario.Step{Line: 1, Advance: 350 * time.Second}, "advance 350s"},
 		{"another key stands there", "- advance: 1s\n", change, "change (line 1)"},
 		{"the file is gone", "", change, "change (line 1)"},

@@ -40,6 +40,10 @@ type checkJSON struct {
 	MS      float64 `json:"ms"`
 	// Logs are the records of the check's traffic in the flow logs that it speaks of.
 	Logs []loggedJSON `json:"logs"`
+	// Answers are the records of a DNS answer, or the keys of an S3 listing; Denials say why policies denied a request, or a service reset
+	// a connection. Only checks that have them have these fields.
+	Answers *[]string `json:"answers,omitempty"`
+	Denials []string  `json:"denials,omitempty"`
 }
 
 func (j *jsonReporter) built(*report)               {}
@@ -85,9 +89,13 @@ func encodeResult(r check.Result) checkJSON {
 	doc := checkJSON{
 		Name: r.Check.Name, From: r.Check.From.String(), Do: r.Check.Do.Text, Expect: string(r.Check.Expect.Outcome), Got: outcome(r),
 		At: r.At, SeenAs: r.SeenAs, Status: "fail", MS: inMS(milliseconds(r.MS)), Logs: encodeLogs(r.Logs),
+		Denials: r.Denials,
 	}
 	if r.Pass {
 		doc.Status = "pass"
+	}
+	if r.Answers != nil {
+		doc.Answers = &r.Answers
 	}
 	if r.Reason != flow.None {
 		doc.Because = r.Reason.String()

@@ -26,6 +26,8 @@ type runningLab interface {
 	Advance(d time.Duration) error
 	// Broken delivers an error when a part of the lab has stopped working by itself: then no result can be trusted.
 	Broken() <-chan error
+	// Notes tell what could not be done on this machine though the lab works.
+	Notes() []string
 	// Ended says which programs of the file's own have ended badly since it was last asked, and how.
 	Ended() []string
 	// Close ends held connections and removes everything.
@@ -322,6 +324,9 @@ func runFile(ctx context.Context, m machine, c *console, o runOptions, tell repo
 		r.Down = time.Since(began)
 	}()
 	tell.built(r)
+	for _, note := range lab.Notes() {
+		c.note("%s: %s", r.File, printable(note))
+	}
 	r.Err = runSteps(ctx, c, lab, tell, r)
 	if o.keep && r.Err == nil {
 		r.Err = keepLab(ctx, c, lab, r.Scenario)
@@ -383,7 +388,12 @@ func orInterruption(ctx context.Context, err error) error {
 
 // stepName is the key of a step between checks.
 func stepName(s scenario.Step) string {
-	if s.Change != nil {
+	switch {
+	case s.Zone.Name != "" && s.Zone.Down:
+		return "az_down"
+	case s.Zone.Name != "":
+		return "az_up"
+	case s.Change != nil:
 		return "change"
 	}
 	return "advance"

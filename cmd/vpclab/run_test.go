@@ -209,6 +209,24 @@ func TestJSONIsAllOfStandardOutput(t *testing.T) {
 	}
 }
 
+// What the machine could not do is told once, before the checks, and never among the results.
+func TestNotesAreToldBesideTheResults(t *testing.T) {
+	file := scenarioFile(t, t.TempDir(), "contained", tcpCheck("passes"), tcpCheck("passes too"))
+	for _, flags := range [][]string{nil, {"--json"}} {
+		s := invoke(newTwin(t.TempDir()), append([]string{"run", file}, flags...)...)
+		told := "contained: building\n" + file + ": mkdir /etc/netns: read-only file system\n" + file + ": a name[2J that draws\ncontained: running checks\n"
+		if s.status != statusPassed || !strings.HasPrefix(s.err, told) || strings.Count(s.err, "read-only") != 1 {
+			t.Errorf("%v: status %d, said\n%swant\n%s", flags, s.status, s.err, told)
+		}
+		if strings.Contains(s.out, "read-only") {
+			t.Errorf("%v: a note among the results:\n%s", flags, s.out)
+		}
+		if lines := strings.Split(s.out, "\n"); flags != nil && (len(lines) != 2 || !json.Valid([]byte(lines[0]))) {
+			t.Errorf("standard output is more than a document:\n%s", s.out)
+		}
+	}
+}
+
 func TestKeepHoldsTheLabUntilASignal(t *testing.T) {
 	dir := t.TempDir()
 	file := scenarioFile(t, dir, "shop", tcpCheck("passes"))

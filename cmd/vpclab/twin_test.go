@@ -23,7 +23,7 @@ import (
 )
 
 // twin is a machine that only pretends. A lab is a file in dir while it is up. What goes wrong is in the names: the lab is called
-// taken, rootless, broken, endless, sticky, mortal, stubborn or full, and a check's name has the words fails, crashes, panics, hangs
+// taken, rootless, broken, endless, sticky, mortal, stubborn, full or contained, and a check's name has the words fails, crashes, panics, hangs
 // or breaks the lab.
 type twin struct {
 	dir      string
@@ -159,6 +159,14 @@ func (l *twinLab) Ended() []string {
 }
 
 func (l *twinLab) Broken() <-chan error { return l.broken }
+
+// Notes: the machine is a container.
+func (l *twinLab) Notes() []string {
+	if l.name != "contained" {
+		return nil
+	}
+	return []string{"mkdir /etc/netns: read-only file system", "a name\x1b[2J that draws"}
+}
 
 func (l *twinLab) Close() error {
 	l.machine.record("close " + l.name)

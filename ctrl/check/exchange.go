@@ -13,7 +13,11 @@ func (r *Runner) line(p *probe, c *scenario.Check, proto uint8) seen {
 	if _, taken := r.held[c.Keep]; taken {
 		return seen{err: fmt.Errorf("keep %s: a connection of that name is still open; close it first", c.Keep)}
 	}
-	s, err := dial(p, proto, netip.AddrPortFrom(c.Do.Addr, c.Do.Port))
+	to, err := p.destination(c.Do)
+	if err != nil {
+		return seenOf(err)
+	}
+	s, err := dial(p, proto, netip.AddrPortFrom(to, c.Do.Port))
 	if err != nil {
 		return seenOf(err)
 	}
@@ -46,7 +50,7 @@ func (r *Runner) say(p *probe, c *scenario.Check) seen {
 	if err != nil {
 		return seen{err: err}
 	}
-	answer, err := h.socket.exchange()
+	answer, err := h.sayAnother()
 	if err != nil {
 		s := seenOf(err)
 		if s.outcome == scenario.Reset {
@@ -54,11 +58,22 @@ func (r *Runner) say(p *probe, c *scenario.Check) seen {
 		}
 		return s
 	}
-	if answer.closed && h.ours {
+	if answer.closed { // a FIN is an answer to a first line only: what is held is there to go on
 		r.drop(c.Do.Held)
 		return seen{outcome: scenario.Reset, detail: "the other side had closed the connection"}
 	}
 	return answer.seen()
+}
+
+// sayAnother exchanges a line. Of a listener that is not ours nothing tells the rest of an earlier answer from the next one, so that the rest
+// is taken away first.
+func (h *held) sayAnother() (reply, error) {
+	if !h.ours {
+		if closed, err := h.socket.skip(); closed || err != nil {
+			return reply{closed: closed}, err
+		}
+	}
+	return h.socket.exchange()
 }
 
 // hangUp ends a held connection.
@@ -78,7 +93,8 @@ func (r *Runner) take(p *probe, c *scenario.Check) (*held, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s %s: no connection is held under that name", c.Do.Verb, c.Do.Held)
 	}
-	p.tuple, p.node = h.tuple, h.socket.probe.node
+	p.node = h.socket.probe.node
+	p.begin(h.tuple)
 	h.socket.probe = p
 	return h, nil
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,27 +8,7 @@ import (
 	"net/netip"
 
 	"github.com/vpclab/vpclab/ctrl/scenario"
-	"github.com/vpclab/vpclab/dataplane/flow"
 )
-
-// maxBody bounds how much of an HTTP answer is read, in bytes.
-const maxBody = 1 << 20
-
-// Read and Write make a socket the stream that net/http parses from.
-func (s *socket) Read(b []byte) (int, error) {
-	n, err := s.receive(b)
-	if err == nil && n == 0 && len(b) > 0 {
-		return 0, io.EOF
-	}
-	return n, err
-}
-
-func (s *socket) Write(b []byte) (int, error) {
-	if err := s.send(b); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
 
 // get fetches a page on a connection of its own and follows no redirect.
 func get(p *probe, c *scenario.Check) seen {
@@ -37,50 +16,20 @@ func get(p *probe, c *scenario.Check) seen {
 	if err != nil {
 		return seen{err: fmt.Errorf("http: %w", err)}
 	}
-	if request.URL.Scheme != "http" {
-		return seen{err: fmt.Errorf("http %s: scheme %q is not supported; use http", c.Do.URL, request.URL.Scheme)}
+	if scheme := request.URL.Scheme; scheme != "http" && scheme != "https" {
+		return seen{err: fmt.Errorf("http %s: scheme %q is not supported; use http or https", c.Do.URL, scheme)}
 	}
-	request.Close = true
 	request.Header.Set("User-Agent", "vpclab")
-	s, err := dial(p, flow.TCP, netip.AddrPortFrom(c.Do.Addr, c.Do.Port))
+	answer, err := browser{p}.Do(request)
 	if err != nil {
 		return seenOf(err)
 	}
-	result := fetch(p, s, request)
-	if result.outcome == scenario.OK {
-		s.finish()
-	} else {
-		s.close()
-	}
-	return result
-}
-
-// fetch sends the request and reads the whole answer.
-func fetch(p *probe, s *socket, request *http.Request) seen {
-	if err := request.Write(s); err != nil {
-		return notHTTP(p, err)
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(s), request)
+	body, err := io.ReadAll(answer.Body)
 	if err != nil {
-		return notHTTP(p, err)
+		return seen{err: fmt.Errorf("http: %w", err)}
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
-	if err != nil {
-		return notHTTP(p, err)
-	}
-	return seen{outcome: scenario.OK, http: &page{answer.StatusCode, string(body)}, source: reportedSource(body)}
-}
-
-// notHTTP is what it means that no whole answer could be read: the connection ended, or the other side speaks something else.
-func notHTTP(p *probe, err error) seen {
-	if _, ok := ended(err); ok {
-		return seenOf(err)
-	}
-	if p.ctx.Err() != nil {
-		return seen{err: p.ctx.Err()}
-	}
-	return seen{outcome: Failed, detail: fmt.Sprintf("the answer is not HTTP: %v", err)}
+	text := string(body)
+	return seen{outcome: scenario.OK, status: answer.StatusCode, body: &text, source: reportedSource(body)}
 }
 
 // report is what a built-in http listener answers: the line protocol's answer as JSON.
@@ -91,10 +40,14 @@ type report struct {
 	LocalPort  uint16     `json:"local_port"`
 }
 
-// reportedSource is invalid if the page is not a built-in listener's.
+// reportedSource is whom the page's listener saw; invalid if it is neither a built-in one nor a service that says who asks, and by which
+// way (package whoami).
 func reportedSource(body []byte) netip.Addr {
-	var r report
-	if json.Unmarshal(body, &r) != nil || !r.Local.IsValid() {
+	var r struct {
+		report
+		Via string `json:"via"`
+	}
+	if json.Unmarshal(body, &r) != nil || !r.Local.IsValid() && r.Via == "" {
 		return netip.Addr{}
 	}
 	return r.Source

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vpclab/vpclab/ctrl/scenario"
@@ -14,15 +15,11 @@ type seen struct {
 	detail  string
 	source  netip.Addr // as the listener reported it
 	mtu     int        // of an ICMP error, in bytes
-	http    *page
+	status  int        // of an HTTP answer; 0: there is none
+	body    *string    // of an HTTP answer, an S3 object, or a DynamoDB item in JSON
+	answers []string   // of a DNS query, or an S3 listing
 	exit    *int
 	err     error // the check could not be carried out
-}
-
-// page is an HTTP answer.
-type page struct {
-	status int
-	body   string
 }
 
 // seenOf is what a failed operation means.
@@ -47,7 +44,7 @@ func judge(c *scenario.Check, s seen, drops []Drop) Result {
 		r.SeenAs = s.source.String()
 	}
 	s = concluded(c.Expect, s)
-	r.Got, r.Detail = s.outcome, s.detail
+	r.Got, r.Detail, r.Answers = s.outcome, s.detail, s.answers
 	if complaint := firstComplaint(c, s, drops); complaint != "" {
 		r.Detail = complaint
 		return r
@@ -61,9 +58,9 @@ func concluded(want scenario.Expect, s seen) seen {
 	if s.outcome != scenario.OK {
 		return s
 	}
-	if s.http != nil {
-		s.detail = fmt.Sprintf("status %d", s.http.status)
-		if !statusWanted(want.Status, s.http.status) {
+	if s.status != 0 {
+		s.detail = fmt.Sprintf("status %d", s.status)
+		if !statusWanted(want.Status, s.status) {
 			s.outcome = Failed
 		}
 	}
@@ -91,7 +88,9 @@ func wantedExit(want scenario.Expect) int {
 func firstComplaint(c *scenario.Check, s seen, drops []Drop) string {
 	for _, complain := range []func() string{
 		func() string { return outcomeComplaint(c.Expect, s) },
-		func() string { return answerComplaint(c.Expect, s) },
+		func() string { return bodyComplaint(c, s) },
+		func() string { return answersComplaint(c, s) },
+		func() string { return mtuComplaint(c.Expect, s) },
 		func() string { return dropComplaint(c, drops) },
 		func() string { return sourceComplaint(c.SeenAs, s.source) },
 	} {
@@ -112,7 +111,7 @@ func outcomeComplaint(want scenario.Expect, s seen) string {
 	}
 	text := "expected " + string(expected)
 	switch {
-	case s.outcome == Failed && s.http != nil && want.Status != 0:
+	case s.outcome == Failed && s.status != 0 && want.Status != 0:
 		text = fmt.Sprintf("expected status %d", want.Status)
 	case s.outcome == Failed && s.exit != nil && want.Exit != nil:
 		text = fmt.Sprintf("expected exit status %d", *want.Exit)
@@ -124,10 +123,46 @@ func outcomeComplaint(want scenario.Expect, s seen) string {
 	return text
 }
 
-func answerComplaint(want scenario.Expect, s seen) string {
-	if want.Body != nil && s.http != nil && s.http.body != *want.Body {
-		return fmt.Sprintf("expected body %q, got %q", clip(*want.Body), clip(s.http.body))
+func bodyComplaint(c *scenario.Check, s seen) string {
+	if c.Expect.Body == nil || s.body == nil {
+		return ""
 	}
+	want := *c.Expect.Body
+	if c.Do.Verb == scenario.DynamoDB {
+		want = canonicalJSON(want)
+	}
+	if *s.body == want {
+		return ""
+	}
+	return fmt.Sprintf("expected body %q, got %q", clip(want), clip(*s.body))
+}
+
+// answersComplaint compares answers as sets.
+func answersComplaint(c *scenario.Check, s seen) string {
+	if c.Expect.Answers == nil || s.answers == nil {
+		return ""
+	}
+	want := slices.Clone(c.Expect.Answers)
+	if c.Do.Verb == scenario.DNS && c.Do.DNS.Type != "TXT" {
+		for i, a := range want {
+			want[i] = canonicalRecord(a)
+		}
+	}
+	slices.Sort(want)
+	if want = slices.Compact(want); slices.Equal(want, s.answers) {
+		return ""
+	}
+	return fmt.Sprintf("expected answers %s, got %s", listed(want), listed(s.answers))
+}
+
+func listed(answers []string) string {
+	if len(answers) == 0 {
+		return "none"
+	}
+	return clip(strings.Join(answers, ", "))
+}
+
+func mtuComplaint(want scenario.Expect, s seen) string {
 	if want.MTU == 0 || want.MTU == s.mtu {
 		return ""
 	}

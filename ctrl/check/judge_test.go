@@ -65,25 +65,36 @@ func TestJudge(t *testing.T) {
 func TestWatch(t *testing.T) {
 	zero := time.Unix(0, 0)
 	at := func(ms int) time.Time { return zero.Add(time.Duration(ms) * time.Millisecond) }
-	policy, busy := droppedBySG, Drop{Reason: flow.UpcallQueueFull}
+	policy, busy, hasty := droppedBySG, Drop{Reason: flow.UpcallQueueFull}, Drop{Reason: flow.LinkLocalAllowance}
+	carried := Drop{Reason: flow.SGRulesMismatch, Carried: true}
 	type look struct {
-		ms    int
-		drops []Drop
-		heard bool
-		over  bool
+		ms        int
+		drops     []Drop
+		heard     bool
+		over      bool
+		connected bool
 	}
 	rows := []struct {
 		name  string
 		looks []look
 	}{
-		{"nothing happens", []look{{0, nil, false, false}, {4999, nil, false, false}, {5000, nil, false, true}}},
-		{"silence after a drop", []look{{40, []Drop{policy}, false, false}, {539, []Drop{policy}, false, false}, {540, []Drop{policy}, false, true}}},
-		{"retransmissions do not prolong it", []look{{40, []Drop{policy}, false, false}, {500, []Drop{policy, policy}, false, false},
-			{540, []Drop{policy, policy}, false, true}}},
-		{"an arrival after the drop", []look{{40, []Drop{policy}, false, false}, {100, []Drop{policy}, true, false}, {4000, []Drop{policy}, false, false},
-			{4100, []Drop{policy, policy}, false, false}, {4600, []Drop{policy, policy}, false, true}}},
-		{"a full queue is not the end", []look{{40, []Drop{busy}, false, false}, {4000, []Drop{busy}, false, false}, {4100, []Drop{busy, policy}, false, false},
-			{4600, []Drop{busy, policy}, false, true}}},
+		{"nothing happens", []look{{0, nil, false, false, false}, {4999, nil, false, false, false}, {5000, nil, false, true, false}}},
+		{"silence after a drop", []look{{40, []Drop{policy}, false, false, false}, {539, []Drop{policy}, false, false, false}, {540, []Drop{policy}, false, true, false}}},
+		{"retransmissions do not prolong it", []look{{40, []Drop{policy}, false, false, false}, {500, []Drop{policy, policy}, false, false, false},
+			{540, []Drop{policy, policy}, false, true, false}}},
+		{"an arrival after the drop", []look{{40, []Drop{policy}, false, false, false}, {100, []Drop{policy}, true, false, false}, {4000, []Drop{policy}, false, false, false},
+			{4100, []Drop{policy, policy}, false, false, false}, {4600, []Drop{policy, policy}, false, true, false}}},
+		{"a full queue is not the end", []look{{40, []Drop{busy}, false, false, false}, {4000, []Drop{busy}, false, false, false}, {4100, []Drop{busy, policy}, false, false, false},
+			{4600, []Drop{busy, policy}, false, true, false}}},
+		{"nor is a query too many", []look{{40, []Drop{hasty}, false, false, false}, {1100, []Drop{hasty}, false, false, false}, {4999, []Drop{hasty, hasty}, false, false, false},
+			{5000, []Drop{hasty, hasty}, false, true, false}}},
+		{"the connection is made all the same", []look{{40, []Drop{policy}, false, false, true}, {4999, []Drop{policy}, false, false, false}}},
+		{"a load balancer makes it before it asks its target", []look{{40, []Drop{carried}, false, false, true}, {60, []Drop{carried}, false, false, false},
+			{559, []Drop{carried}, false, false, false}, {560, []Drop{carried}, false, true, false}}},
+		{"whose target answers in the end", []look{{40, []Drop{carried}, false, false, true}, {60, []Drop{carried}, true, false, false},
+			{4999, []Drop{carried}, false, false, false}}},
+		{"or finds another one", []look{{40, []Drop{carried}, false, false, true}, {60, []Drop{carried}, false, false, false},
+			{80, nil, false, false, false}, {4999, nil, false, false, false}}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -92,6 +103,9 @@ func TestWatch(t *testing.T) {
 				w.observe(at(l.ms), l.drops)
 				if l.heard {
 					w.arrived()
+				}
+				if l.connected {
+					w.connected()
 				}
 				if w.over(at(l.ms)) != l.over {
 					t.Fatalf("at %d ms: over is %v", l.ms, !l.over)

@@ -46,7 +46,8 @@ type Near struct {
 }
 
 // readLogs has the flow logs delivered that a check speaks of, and judges them. That moves lab time, so that it happens once a check, also
-// when the check has failed already.
+// when the check has failed already. Of several connections the records are the last one's: what goes to the resolver and to instance
+// metadata is in no flow log (VPC user guide, flow log limitations).
 func (r *Runner) readLogs(ctx context.Context, p *probe, result *Result) {
 	names := logsOf(result.Check)
 	if len(names) == 0 || result.Err != nil {

@@ -49,11 +49,14 @@ var (
 	peer6   = netip.MustParseAddr("2001:db8::9")
 )
 
-func (l *wire) Do(_ scenario.Node, f func() error) error {
+func (l *wire) Do(_ scenario.Node, f func() error) error { return within(l.ns, f) }
+
+// within runs f in a network namespace.
+func within(ns *os.File, f func() error) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := unix.Setns(int(l.ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			result <- err
 			return
 		}

@@ -27,7 +27,11 @@ type pinger struct {
 }
 
 func (r *Runner) ping(p *probe, c *scenario.Check) seen {
-	g, err := newPinger(p, c.Do.Addr, r.nextEcho())
+	to, err := p.destination(c.Do)
+	if err != nil {
+		return seenOf(err)
+	}
+	g, err := newPinger(p, to, r.nextEcho())
 	if err != nil {
 		return seenOf(err)
 	}
@@ -69,7 +73,7 @@ func (g *pinger) connect() error {
 		return fmt.Errorf("getsockname: %w", err)
 	}
 	g.own = addrPort(name).Addr()
-	g.probe.tuple = flow.MakeTuple(g.proto, g.own, g.id, g.remote, uint16(g.requestType()))
+	g.probe.begin(flow.MakeTuple(g.proto, g.own, g.id, g.remote, uint16(g.requestType())))
 	return nil
 }
 

@@ -3,33 +3,39 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// probe is one check under way: its connection, its time, and what the lab dropped of it.
+// probe is one check under way: who does it, its connections, and its time.
 type probe struct {
-	ctx   context.Context
-	lab   Lab
-	now   func() time.Time
-	node  scenario.Node
-	mark  uint64
-	tuple flow.Tuple // zero until the connection's own address and port are known
-	drops []Drop
+	ctx    context.Context
+	lab    Lab
+	now    func() time.Time
+	node   scenario.Node
+	target netip.Addr // whom the check is for; invalid until its name is resolved
+	trail
 	limit time.Duration
 	watch watch
 
 	polled time.Time
 }
 
-func newProbe(ctx context.Context, lab Lab, now func() time.Time, c *scenario.Check) *probe {
+func newProbe(ctx context.Context, r *Runner, c *scenario.Check) *probe {
 	limit := limitOf(c)
 	return &probe{
-		ctx: ctx, lab: lab, now: now, node: c.From, mark: lab.Mark(), limit: limit,
-		watch: watch{deadline: now().Add(limit)},
+		ctx: ctx, lab: r.lab, now: r.now, node: c.From, target: c.Do.Addr,
+		trail: trail{mark: r.lab.Mark()}, limit: limit, watch: watch{deadline: r.now().Add(limit)},
 	}
+}
+
+// begin makes conn the connection that is waited for. What is dropped of earlier ones from now on is told of, but ends nothing.
+func (p *probe) begin(conn flow.Tuple) {
+	p.trail.begin(conn)
+	p.watch.restart()
 }
 
 // limitOf is how long a check may wait.
@@ -56,21 +62,24 @@ func (p *probe) poll() error {
 	return nil
 }
 
-// look asks the lab for the drops of the connection.
+// look asks the lab for the drops of the connections.
 func (p *probe) look(now time.Time) {
 	if p.tuple == (flow.Tuple{}) {
 		return
 	}
-	p.drops = p.lab.Drops(p.mark, p.tuple)
-	p.watch.observe(now, p.drops)
+	p.trail.look(p.lab)
+	p.watch.observe(now, p.current())
 }
 
 // arrived notes that the other side was heard.
 func (p *probe) arrived() { p.watch.arrived() }
 
+// connected notes that the other side took the connection.
+func (p *probe) connected() { p.watch.connected() }
+
 func (p *probe) timeout() error {
-	if len(p.drops) > 0 {
-		return &end{outcome: scenario.Timeout, detail: "dropped at " + p.drops[0].At + " for " + p.drops[0].Reason.String()}
+	if drops := p.current(); len(drops) > 0 {
+		return &end{outcome: scenario.Timeout, detail: "dropped at " + drops[0].At + " for " + drops[0].Reason.String()}
 	}
 	return &end{outcome: scenario.Timeout, detail: fmt.Sprintf("no answer within %v", p.limit)}
 }
@@ -93,13 +102,3 @@ func (p *probe) settle(wanted bool) error {
 		}
 	}
 }
-
-// end is what an operation on the network came to, when that was not success. It is an error so that it travels up through readers
-// and parsers.
-type end struct {
-	outcome scenario.Outcome
-	detail  string
-	mtu     int // of an ICMP error that carries one, in bytes
-}
-
-func (e *end) Error() string { return string(e.outcome) + ": " + e.detail }

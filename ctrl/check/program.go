@@ -45,22 +45,23 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// StartProgram starts argv in the node's namespace, as root. Relative paths are relative to dir; "" is this process's directory. The
-// environment holds PATH, HOME and VPCLAB_NODE (app/web), VPCLAB_VPC and VPCLAB_NAME. What
-// cannot be started is a *StartError.
+// StartProgram starts argv in the node's namespace and home, as root. Relative paths are relative to dir; "" is this process's directory.
+// The environment holds PATH, HOME, VPCLAB_NODE (app/web), VPCLAB_VPC and VPCLAB_NAME, and what the node's home has. What cannot be
+// started is a *StartError.
 func StartProgram(lab Lab, node scenario.Node, argv []string, dir string) (*Program, error) {
 	if len(argv) == 0 {
 		return nil, fmt.Errorf("start program in %s: no program is named", node)
 	}
 	p := &Program{cmd: exec.Command(argv[0], argv[1:]...), output: &tail{most: keptOutput}, done: make(chan struct{})}
 	p.cmd.Dir = dir
-	p.cmd.Env = environment(node)
+	home := lab.Home(node)
+	p.cmd.Env = append(environment(node), home.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	p.cmd.WaitDelay = pipeDelay
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	started := make(chan error, 1)
-	go p.runProgram(lab, node, started)
+	go p.runProgram(lab, node, home, started)
 	if err := <-started; err != nil {
 		return nil, &StartError{node, argv[0], err}
 	}
@@ -79,9 +80,14 @@ func environment(node scenario.Node) []string {
 
 // runProgram owns the program. It stays on the thread that started it, because the death signal is sent when that thread ends and not
 // when the process does (prctl(2), PR_SET_PDEATHSIG).
-func (p *Program) runProgram(lab Lab, node scenario.Node, started chan<- error) {
+func (p *Program) runProgram(lab Lab, node scenario.Node, home Home, started chan<- error) {
 	defer close(p.done)
 	err := lab.Do(node, func() error {
+		if home.Enter != nil {
+			if err := home.Enter(); err != nil {
+				return err
+			}
+		}
 		if err := p.cmd.Start(); err != nil {
 			return err
 		}

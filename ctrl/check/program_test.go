@@ -3,10 +3,12 @@ package check
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,6 +81,76 @@ func TestAProgramSaysHowItEnded(t *testing.T) {
 	if got := running.Ended(); got != "" {
 		t.Errorf("a program that runs ended with %q", got)
 	}
+}
+
+func TestAProgramHasItsNodesHome(t *testing.T) {
+	entered := 0
+	lab := &twin{home: Home{Env: []string{"SSL_CERT_FILE=/lab/ca.pem", "VPCLAB_NAME=other"}, Enter: func() error { entered++; return nil }}}
+	r := start(t, lab)
+	script := `test "$SSL_CERT_FILE $VPCLAB_NAME $VPCLAB_VPC" = "/lab/ca.pem other app" && test -n "$PATH"`
+	want(t, run(t, r, scenario.Check{Do: shell(script)}), true, scenario.OK, "")
+	if entered != 1 {
+		t.Errorf("the home was entered %d times", entered)
+	}
+	want(t, run(t, start(t, &twin{}), scenario.Check{Do: shell(`test -z "$SSL_CERT_FILE"`)}), true, scenario.OK, "")
+
+	lab.home.Enter = func() error { return errors.New("show resolv.conf: no room") }
+	want(t, run(t, r, scenario.Check{Do: shell("true")}), false, Failed, "start sh in app/web: show resolv.conf: no room")
+}
+
+// A home may give the thread what no other thread has; what a program sees is its own, and its end is as that of any other.
+func TestAProgramSeesWhatItsThreadSees(t *testing.T) {
+	needRoot(t)
+	own := filepath.Join(t.TempDir(), "resolv.conf")
+	machines, err := os.ReadFile("/etc/resolv.conf")
+	if err == nil {
+		err = os.WriteFile(own, []byte("nameserver 10.0.0.2\n"), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab := &apart{}
+	lab.home.Enter = func() error {
+		runtime.LockOSThread()
+		return errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "none", unix.MS_SLAVE|unix.MS_REC, ""),
+			unix.Mount(own, "/etc/resolv.conf", "", unix.MS_BIND, ""))
+	}
+	p, err := StartProgram(lab, client, []string{"sh", "-c", "cat /etc/resolv.conf; sleep 66 & echo $!; wait"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	eventually(t, "two lines", func() bool { return strings.Count(p.Output(), "\n") == 2 })
+	lines := strings.Split(p.Output(), "\n")
+	if lines[0] != "nameserver 10.0.0.2" {
+		t.Errorf("the program sees %q", lines[0])
+	}
+	if now, err := os.ReadFile("/etc/resolv.conf"); err != nil || !bytes.Equal(now, machines) {
+		t.Errorf("everybody else sees %q, %v", now, err)
+	}
+	child, err := strconv.Atoi(lines[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the child's end", func() bool { return gone(child) })
+	if p.Status() != "signal: killed" {
+		t.Errorf("the program ended by %s", p.Status())
+	}
+}
+
+// apart is a twin that runs each call on a thread of its own.
+type apart struct{ twin }
+
+func (l *apart) Do(_ scenario.Node, f func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		result <- f()
+	}()
+	return <-result
 }
 
 // gone reports whether the process has ended; a zombie that init has not collected yet counts as ended.

@@ -43,10 +43,10 @@ func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
 	again := time.NewTicker(patience)
 	defer again.Stop()
 	for {
-		p := newProbe(ctx, r.lab, r.now, c)
+		p := newProbe(ctx, r, c)
 		result := r.try(p, c)
 		result.MS = float64(r.now().Sub(start)) / float64(time.Millisecond)
-		if !r.tooEarly(result, r.now().Sub(start)) {
+		if !r.tooEarly(p, result, r.now().Sub(start)) {
 			r.readLogs(ctx, p, &result)
 			return result
 		}
@@ -62,10 +62,10 @@ func (r *Runner) Run(ctx context.Context, c *scenario.Check) Result {
 const patience = 50 * time.Millisecond
 
 // tooEarly reports whether a check failed only because a program does not listen yet.
-func (r *Runner) tooEarly(result Result, since time.Duration) bool {
+func (r *Runner) tooEarly(p *probe, result Result, since time.Duration) bool {
 	c := result.Check
 	return !result.Pass && result.Got == scenario.Refused && (c.Expect.Outcome == "" || c.Expect.Outcome == scenario.OK) &&
-		since < limitOf(c) && r.Starting != nil && r.Starting(c.Do.Addr)
+		since < limitOf(c) && r.Starting != nil && p.target.IsValid() && r.Starting(p.target)
 }
 
 func (r *Runner) try(p *probe, c *scenario.Check) Result {
@@ -73,7 +73,11 @@ func (r *Runner) try(p *probe, c *scenario.Check) Result {
 	if s.err == nil {
 		s.err = p.settle(assertsDrop(c))
 	}
-	return judge(c, s, p.drops)
+	result := judge(c, s, p.drops)
+	if result.Got == scenario.Denied || result.Got == scenario.Reset {
+		result.Denials = r.lab.Denials(p.mark, p.node)
+	}
+	return result
 }
 
 // Close ends the connections that are still held, with FIN.
@@ -94,6 +98,12 @@ func (r *Runner) do(p *probe, c *scenario.Check) seen {
 		return r.line(p, c, flow.UDP)
 	case scenario.HTTP:
 		return get(p, c)
+	case scenario.DNS:
+		return query(p, c)
+	case scenario.S3:
+		return askS3(p, c.Do.S3)
+	case scenario.DynamoDB:
+		return askDynamoDB(p, c.Do.DynamoDB)
 	case scenario.Exec:
 		return r.exec(p, c)
 	case scenario.Send:

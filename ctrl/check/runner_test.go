@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,10 @@ func TestReset(t *testing.T) {
 	})
 	want(t, run(t, r, scenario.Check{Do: tcpTo(local4, port), Expect: scenario.Expect{Outcome: scenario.Reset}}),
 		true, scenario.Reset, "RST on the established connection")
+	r.lab.(*twin).denied = []string{"endpoint service data/shop: no target is healthy"}
+	if got := run(t, r, scenario.Check{Do: tcpTo(local4, port), Expect: scenario.Expect{Outcome: scenario.Reset}}); len(got.Denials) != 1 {
+		t.Errorf("a service that resets it says why: %q", got.Denials)
+	}
 	want(t, run(t, r, scenario.Check{Do: pageAt(local4, port), Expect: scenario.Expect{Outcome: scenario.Reset}}), true, scenario.Reset, "RST")
 }
 
@@ -223,8 +228,8 @@ func TestHTTP(t *testing.T) {
 			want(t, run(t, r, scenario.Check{Do: pageAt(local4, row.port), Expect: row.expect}), row.pass, row.got, row.detail)
 		})
 	}
-	https := run(t, r, scenario.Check{Do: scenario.Do{Verb: scenario.HTTP, Addr: local4, Port: 443, URL: "https://127.0.0.1/"}})
-	want(t, https, false, "", `scheme "https" is not supported; use http`)
+	ftp := run(t, r, scenario.Check{Do: scenario.Do{Verb: scenario.HTTP, Addr: local4, Port: 21, URL: "ftp://127.0.0.1/"}})
+	want(t, ftp, false, "", `scheme "ftp" is not supported; use http or https`)
 }
 
 func TestHeldConnections(t *testing.T) {
@@ -285,6 +290,62 @@ func TestSayOnAConnectionThatIsGone(t *testing.T) {
 			want(t, run(t, r, scenario.Check{Do: say("x"), Expect: scenario.Expect{Outcome: scenario.Reset}}), true, scenario.Reset, row.detail)
 			want(t, run(t, r, scenario.Check{Do: closing("x")}), false, "", "close x: no connection is held under that name")
 		})
+	}
+}
+
+// A listener that is not ours may answer as it likes, but once it has closed, no line is exchanged with it any more: neither its FIN nor the
+// rest of what it had answered before is an answer.
+func TestSayToAForeignListener(t *testing.T) {
+	const gone = "the other side had closed the connection"
+	for _, row := range []struct {
+		name   string
+		listen func(*net.TCPConn)
+		kept   string // what the first check says
+		rest   int    // bytes of the first answer that it does not read
+		want   scenario.Outcome
+		detail string
+	}{
+		{"it closes", readOnce, "the other side closed", 0, scenario.Reset, gone},
+		{"it answers at length and closes", answer(600), "another protocol", 88, scenario.Reset, gone},
+		{"it closes after the second line", func(c *net.TCPConn) { answer(1)(c); readLine(c) }, "another protocol", 0, scenario.Reset, gone},
+		{"it answers each line", func(c *net.TCPConn) { answer(1)(c); answer(1)(c); untilClosed(c) }, "another protocol", 0, scenario.OK, "another protocol"},
+		{"it answers at length, but once", func(c *net.TCPConn) { answer(600)(c); untilClosed(c) }, "another protocol", 88, scenario.Timeout, "no answer"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := start(t, &twin{})
+			port := foreign(t, row.listen)
+			want(t, run(t, r, scenario.Check{Do: tcpTo(local4, port), Keep: "x"}), true, scenario.OK, row.kept)
+			// What the rest of the answer does is tried with all of it there.
+			waiting := func() bool {
+				fd := r.held["x"].socket.fd
+				n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+				poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+				_, pollErr := unix.Poll(poll, 0)
+				ends := row.rest > 0 && row.want == scenario.Reset
+				return err == nil && pollErr == nil && n == row.rest && (!ends || poll[0].Revents&unix.POLLRDHUP != 0)
+			}
+			for deadline := time.Now().Add(5 * time.Second); !waiting() && time.Now().Before(deadline); {
+				runtime.Gosched()
+			}
+			if !waiting() {
+				t.Fatalf("%d bytes of the first answer did not come", row.rest)
+			}
+			again := scenario.Check{Do: say("x"), Wait: 300 * time.Millisecond, Expect: scenario.Expect{Outcome: row.want}}
+			want(t, run(t, r, again), true, row.want, row.detail)
+			if _, held := r.held["x"]; held != (row.want != scenario.Reset) {
+				t.Errorf("it is still held: %v", held)
+			}
+		})
+	}
+}
+
+func readOnce(c *net.TCPConn) { readLine(c) }
+
+// answer reads once and sends so many bytes, which are no line of ours.
+func answer(size int) func(*net.TCPConn) {
+	return func(c *net.TCPConn) {
+		readLine(c)
+		io.WriteString(c, strings.Repeat("?", size))
 	}
 }
 
@@ -366,5 +427,5 @@ func TestABrokenLabIsNotATimeout(t *testing.T) {
 	if _, err := StartProgram(&brokenLab{}, client, []string{"true"}, ""); err == nil || err.Error() != "start true in app/web: no such namespace" {
 		t.Errorf("got %v", err)
 	}
-	want(t, run(t, r, scenario.Check{Do: scenario.Do{Verb: "dns"}}), false, "", `verb "dns" is not supported`)
+	want(t, run(t, r, scenario.Check{Do: scenario.Do{Verb: "shout"}}), false, "", `verb "shout" is not supported`)
 }

@@ -42,7 +42,7 @@ func (r *Runner) send(p *probe, c *scenario.Check) seen {
 	if c.Expect.Outcome == scenario.Refused || c.Expect.Outcome == scenario.Unreachable {
 		ear.patience = p.limit
 	}
-	p.tuple = tupleOf(packet, id)
+	p.begin(tupleOf(packet, id))
 	if err := inject(p, packet, out.packets); err != nil {
 		return seenOf(err)
 	}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -112,6 +111,10 @@ func (s *socket) connect(remote netip.AddrPort) error {
 	if s.proto != flow.TCP {
 		return nil
 	}
+	// A TLS client's last message of the handshake and its request would wait for each other's acknowledgement.
+	if err := unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("setsockopt TCP_NODELAY: %w", err)
+	}
 	if err := s.await(unix.POLLOUT); err != nil {
 		return err
 	}
@@ -122,7 +125,7 @@ func (s *socket) connect(remote netip.AddrPort) error {
 	if soError != 0 {
 		return s.failure(unix.Errno(soError))
 	}
-	s.probe.arrived()
+	s.probe.connected()
 	// An ICMP error must not end an established connection (RFC 1122 section 4.2.3.9), but with error reports on Linux lets it.
 	return s.reportErrors(false)
 }
@@ -145,7 +148,7 @@ func (s *socket) learnTuple(remotePort uint16) error {
 	}
 	local := addrPort(name)
 	s.own = local.Addr()
-	s.probe.tuple = flow.MakeTuple(s.proto, local.Addr(), local.Port(), s.remote, remotePort)
+	s.probe.begin(flow.MakeTuple(s.proto, local.Addr(), local.Port(), s.remote, remotePort))
 	return nil
 }
 
@@ -248,6 +251,23 @@ func (s *socket) receive(b []byte) (int, error) {
 	}
 }
 
+// skip takes away what has come already; closed is whether it ended with a FIN.
+func (s *socket) skip() (closed bool, err error) {
+	b := make([]byte, 4096)
+	for {
+		n, err := unix.Read(s.fd, b)
+		switch {
+		case err == unix.EAGAIN:
+			return false, nil
+		case err == unix.EINTR:
+		case err != nil:
+			return false, s.failure(err)
+		case n == 0 && s.proto == flow.TCP:
+			return true, nil
+		}
+	}
+}
+
 // send writes all of b, for UDP in one datagram. It is no error if the other side has closed: reading tells of its FIN.
 func (s *socket) send(b []byte) error {
 	for len(b) > 0 {
@@ -304,11 +324,4 @@ func (s *socket) finish() {
 			return
 		}
 	}
-}
-
-// ended splits an error into the outcome it stands for, if it does.
-func ended(err error) (*end, bool) {
-	var e *end
-	ok := errors.As(err, &e)
-	return e, ok
 }

@@ -2,9 +2,11 @@ package check
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +26,15 @@ type twin struct {
 	delivered bool
 	asked     []flow.Tuple // the connections that were asked about
 	logs      map[string]Records
-	read      []string // the flow logs that were read, a word a time
+	home      Home
+	read      []string          // the flow logs that were read, a word a time
+	toPort    map[uint16][]Drop // what was dropped of connections to a port, beside the journal
+
+	resolver     netip.AddrPort // invalid: there is none
+	roots        *x509.CertPool
+	keys         Credentials // of a host; zero: none
+	endpointHost string      // of each interface endpoint; "": none
+	denied       []string
 }
 
 func (l *twin) Do(_ scenario.Node, f func() error) error {
@@ -32,6 +42,8 @@ func (l *twin) Do(_ scenario.Node, f func() error) error {
 	defer runtime.UnlockOSThread()
 	return f()
 }
+
+func (l *twin) Home(scenario.Node) Home { return l.home }
 
 func (l *twin) Mark() uint64 { return 7 }
 
@@ -42,7 +54,7 @@ func (l *twin) Drops(mark uint64, conn flow.Tuple) []Drop {
 	if mark != l.Mark() {
 		return nil
 	}
-	return l.journal
+	return slices.Concat(l.journal, l.toPort[conn.DstPort])
 }
 
 func (l *twin) Delivered(uint64, flow.Tuple) bool {
@@ -60,6 +72,40 @@ func (l *twin) Records(ctx context.Context, mark uint64, conn flow.Tuple, logs [
 		return nil, ctx.Err()
 	}
 	return l.logs, ctx.Err()
+}
+
+func (l *twin) Resolver(scenario.Node) (netip.AddrPort, bool) {
+	return l.resolver, l.resolver.IsValid()
+}
+
+func (l *twin) Roots() *x509.CertPool { return l.roots }
+
+func (l *twin) Credentials(scenario.Node) (Credentials, bool) {
+	return l.keys, l.keys != (Credentials{})
+}
+
+func (l *twin) EndpointHost(vpc.EndpointRef) (string, bool) {
+	return l.endpointHost, l.endpointHost != ""
+}
+
+func (l *twin) Denials(mark uint64, node scenario.Node) []string {
+	if mark != l.Mark() {
+		return nil
+	}
+	var of []string
+	for _, d := range l.denied {
+		of = append(of, node.String()+": "+d)
+	}
+	return of
+}
+
+func (l *twin) dropTo(port uint16, d Drop) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.toPort == nil {
+		l.toPort = map[uint16][]Drop{}
+	}
+	l.toPort[port] = append(l.toPort[port], d)
 }
 
 func (l *twin) drop(d Drop) {

@@ -29,6 +29,8 @@ type Plan struct {
 	Interfaces map[uint32]flowlog.Interface
 	Services   *flowlog.Services
 	FlowLogs   []FlowLog // in the model's order
+	// Portals are the addresses inside the services' namespace, with what they stand for.
+	Portals map[netip.Addr]Portal
 
 	numbers numbers
 }
@@ -67,6 +69,7 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 			Scopes:    map[uint32]uint32{},
 
 			Interfaces: map[uint32]flowlog.Interface{},
+			Portals:    map[netip.Addr]Portal{},
 			numbers:    newNumbers(),
 		},
 		groups: map[vpc.GroupRef]fabric.GroupID{},
@@ -75,6 +78,7 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 		c.plan.numbers = prev.numbers.next()
 	}
 	c.internet()
+	c.services()
 	for _, v := range m.VPCs {
 		c.number(v)
 	}
@@ -82,8 +86,9 @@ func Compile(m *vpc.Model, prev *Plan) *Plan {
 	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
+	c.callers()
 	c.flowLogs()
-	c.plan.Services = c.services()
+	c.plan.Services = c.publicServices()
 	c.generations(prev)
 	c.plan.numbers.prune()
 	return c.plan
@@ -146,6 +151,7 @@ func (c *compiler) internet() {
 		Public:  map[netip.Addr]fabric.PublicAddress{},
 		IPv6:    new(bart.Table[*fabric.VPC]),
 		Elastic: map[netip.Addr]bool{},
+		Portals: map[netip.Addr]*fabric.Portal{},
 		Pool:    vpc.PublicPool,
 	}
 	for _, a := range c.model.Elastic {
@@ -176,7 +182,11 @@ func (c *compiler) host(h *vpc.Host) {
 		}
 	}
 	c.routers(scope, a)
-	c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: h.Name})
+	guest := hostnet.Guest{Namespace: namespace, Hostname: h.Name}
+	if a.Router4.IsValid() {
+		guest.Resolver = []netip.Addr{vpc.PublicResolver}
+	}
+	c.plan.Desired.Guests = append(c.plan.Desired.Guests, guest)
 	c.plan.Desired.Attachments = append(c.plan.Desired.Attachments, a)
 }
 
@@ -214,7 +224,7 @@ func (c *compiler) number(v *vpc.VPC) {
 		net.VPCs = append(net.VPCs, nil)
 	}
 	net.VPCs[index-1] = &fabric.VPC{
-		Index: index, Name: v.Name, CIDRs: append(append([]netip.Prefix(nil), v.CIDRs...), v.IPv6...),
+		Index: index, Name: v.Name, Region: v.Region, CIDRs: append(append([]netip.Prefix(nil), v.CIDRs...), v.IPv6...),
 		Resolver: v.Resolver(), HasIGW: v.InternetGateway, ENIs: map[netip.Addr]*fabric.ENI{},
 	}
 }
@@ -239,6 +249,7 @@ func (c *compiler) vpc(v *vpc.VPC) {
 	for _, s := range v.Subnets {
 		subnets[s.Name] = &fabric.Subnet{
 			VPC: out, Name: s.Name, CIDR: s.CIDR, IPv6: s.IPv6, Router4: s.Router4(), Router6: routerLinkLocal, ACL: acls[s.ACL],
+			Down: slices.Contains(c.model.DownZones, s.AZ),
 		}
 	}
 	for _, s := range v.Subnets {
@@ -248,28 +259,34 @@ func (c *compiler) vpc(v *vpc.VPC) {
 		}
 	}
 	groups := c.securityGroups(v)
-	targets := map[vpc.Target]*fabric.ENI{}
+	enis := map[vpc.Target]*fabric.ENI{}
 	for _, i := range v.Instances {
 		namespace := hostnet.GuestNamespace(c.model.Name, v.Name, i.Name)
-		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{Namespace: namespace, Hostname: i.Name, Forward: i.Forward})
+		c.plan.Desired.Guests = append(c.plan.Desired.Guests, hostnet.Guest{
+			Namespace: namespace, Hostname: i.Name, Forward: i.Forward, Resolver: resolver(v, i.Interfaces[0]), Search: searchDomain(v.Region),
+		})
 		for n, e := range i.Interfaces {
 			eni := c.eni(v, e, n, subnets[e.Subnet], groups, namespace)
 			c.logged(v, e.Subnet, i.ID, eni)
-			targets[vpc.Target{Kind: vpc.TargetENI, Name: e.Name}] = eni
+			enis[vpc.Target{Kind: vpc.TargetENI, Name: e.Name}] = eni
 			if n == 0 {
-				targets[vpc.Target{Kind: vpc.TargetInstance, Name: i.Name}] = eni
+				enis[vpc.Target{Kind: vpc.TargetInstance, Name: i.Name}] = eni
 			}
 		}
 	}
 	for _, g := range v.NATGateways {
-		targets[vpc.Target{Kind: vpc.TargetNATGateway, Name: g.Name}] = c.natGateway(v, g, subnets[g.Subnet])
+		enis[vpc.Target{Kind: vpc.TargetNATGateway, Name: g.Name}] = c.natGateway(v, g, subnets[g.Subnet])
 	}
+	c.directServices(v, out)
+	c.interfaceEndpoints(v, subnets, groups)
+	to := targets{enis: enis, endpoints: c.gatewayEndpoints(v, out)}
 	if v.EdgeRoutes != nil {
-		out.EdgeRoutes = c.table("edge", v.EffectiveEdgeRoutes(), targets, nil)
+		out.EdgeRoutes = c.table("edge", v.EffectiveEdgeRoutes(), to)
 	}
+	to.peerings = out.Peerings
 	tables := map[string]*fabric.RouteTable{}
 	for _, t := range v.RouteTables {
-		tables[t.Name] = c.table(t.Name, v.EffectiveRoutes(t), targets, out.Peerings)
+		tables[t.Name] = c.table(t.Name, v.EffectiveRoutes(t), to)
 	}
 	for _, s := range v.Subnets {
 		subnets[s.Name].Routes = tables[s.RouteTable]
@@ -285,7 +302,7 @@ func (c *compiler) eni(v *vpc.VPC, e *vpc.ENI, n int, s *fabric.Subnet, groups m
 	}
 	c.attach(&fabric.Attachment{Index: index, ENI: out})
 	a := hostnet.Attachment{
-		Index: index, Namespace: namespace, Device: e.Device, MAC: mac(string(e.ID)), MTU: guestMTU, Default: n == 0,
+		Index: index, Namespace: namespace, Device: e.Device, MAC: MAC(e), MTU: guestMTU, Default: n == 0,
 	}
 	scope := c.scope(index, v.Name+"/"+s.Name)
 	if !a.Default {
@@ -342,7 +359,14 @@ func (c *compiler) natGateway(v *vpc.VPC, g *vpc.NATGateway, s *fabric.Subnet) *
 	return out
 }
 
-func (c *compiler) table(name string, routes []vpc.Route, targets map[vpc.Target]*fabric.ENI, peerings []*fabric.PeeringEnd) *fabric.RouteTable {
+// targets are what a VPC's routes may lead to.
+type targets struct {
+	enis      map[vpc.Target]*fabric.ENI
+	peerings  []*fabric.PeeringEnd
+	endpoints map[string]*fabric.GatewayEndpoint
+}
+
+func (c *compiler) table(name string, routes []vpc.Route, to targets) *fabric.RouteTable {
 	out := &fabric.RouteTable{Name: name, Routes: new(bart.Table[*fabric.Route])}
 	for _, r := range routes {
 		route := &fabric.Route{Prefix: r.Destination, Text: fmt.Sprintf("%s -> %s", r.Destination, targetText(r))}
@@ -360,15 +384,17 @@ func (c *compiler) table(name string, routes []vpc.Route, targets map[vpc.Target
 			route.Kind = fabric.ToEgressOnly
 		case r.Target.Kind == vpc.TargetPeering:
 			route.Kind = fabric.ToBlackhole
-			if i := slices.IndexFunc(peerings, func(p *fabric.PeeringEnd) bool { return p.Name == r.Target.String() }); i >= 0 {
-				route.Kind, route.Peering = fabric.ToPeering, peerings[i]
+			if i := slices.IndexFunc(to.peerings, func(p *fabric.PeeringEnd) bool { return p.Name == r.Target.String() }); i >= 0 {
+				route.Kind, route.Peering = fabric.ToPeering, to.peerings[i]
 			}
-		case targets[r.Target] == nil:
+		case r.Target.Kind == vpc.TargetEndpoint:
+			route.Kind, route.Endpoint = fabric.ToEndpoint, to.endpoints[r.Target.Name]
+		case to.enis[r.Target] == nil:
 			route.Kind = fabric.ToBlackhole
 		case r.Target.Kind == vpc.TargetNATGateway:
-			route.Kind, route.ENI = fabric.ToNATGateway, targets[r.Target]
+			route.Kind, route.ENI = fabric.ToNATGateway, to.enis[r.Target]
 		default:
-			route.Kind, route.ENI = fabric.ToENI, targets[r.Target]
+			route.Kind, route.ENI = fabric.ToENI, to.enis[r.Target]
 		}
 		out.Routes.Insert(r.Destination, route)
 	}

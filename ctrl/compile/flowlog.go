@@ -49,15 +49,15 @@ func (c *compiler) logged(v *vpc.VPC, subnet string, instance vpc.InstanceID, e 
 	c.plan.Interfaces[e.Attachment] = i
 }
 
-// services are the public addresses of AWS's services: those of the lab, those that AWS's own examples show, and the lab's own public
+// publicServices are the public addresses of AWS's services: those of the lab, those that AWS's own examples show, and the lab's own public
 // addresses, which are EC2's.
-func (c *compiler) services() *flowlog.Services {
+func (c *compiler) publicServices() *flowlog.Services {
 	prefixes := []flowlog.ServicePrefix{
-		{Prefix: netip.MustParsePrefix("52.216.0.0/15"), Service: "S3"},
 		{Prefix: netip.MustParsePrefix("52.95.128.0/21"), Service: "S3"},
-		{Prefix: netip.MustParsePrefix("52.94.0.0/22"), Service: "DYNAMODB"},
-		{Prefix: netip.MustParsePrefix("52.119.0.0/16"), Service: "AMAZON"},
 		{Prefix: vpc.PublicPool, Service: "EC2"},
+	}
+	for _, s := range vpc.ServiceCatalog() {
+		prefixes = append(prefixes, flowlog.ServicePrefix{Prefix: s.Space(), Service: s.Log})
 	}
 	for _, a := range c.model.Elastic {
 		prefixes = append(prefixes, flowlog.ServicePrefix{Prefix: netip.PrefixFrom(a, a.BitLen()), Service: "EC2"})

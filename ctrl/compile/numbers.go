@@ -6,11 +6,13 @@ import (
 	"net/netip"
 
 	"github.com/vpclab/vpclab/ctrl/hostnet"
+	"github.com/vpclab/vpclab/ctrl/vpc"
 )
 
 // numbers are the dense indices that a lab's revisions share. All begin at 1.
 type numbers struct {
 	attachments, vpcs, scopes index
+	portals, callers          index             // of services
 	generation                map[uint32]uint32 // by VPC
 	internet                  uint32            // the internet's generation
 }
@@ -25,13 +27,15 @@ type index struct {
 func newIndex() index { return index{number: map[string]uint32{}, used: map[string]bool{}} }
 
 func newNumbers() numbers {
-	return numbers{attachments: newIndex(), vpcs: newIndex(), scopes: newIndex(), generation: map[uint32]uint32{}}
+	return numbers{
+		attachments: newIndex(), vpcs: newIndex(), scopes: newIndex(), portals: newIndex(), callers: newIndex(), generation: map[uint32]uint32{},
+	}
 }
 
 // next is a copy to begin another revision with.
 func (n numbers) next() numbers {
 	return numbers{
-		attachments: n.attachments.next(), vpcs: n.vpcs.next(), scopes: n.scopes.next(),
+		attachments: n.attachments.next(), vpcs: n.vpcs.next(), scopes: n.scopes.next(), portals: n.portals.next(), callers: n.callers.next(),
 		generation: maps.Clone(n.generation), internet: n.internet,
 	}
 }
@@ -52,10 +56,13 @@ func (i *index) of(name string) uint32 {
 
 // prune forgets the names that this revision did not use.
 func (n *numbers) prune() {
-	for _, i := range []*index{&n.attachments, &n.vpcs, &n.scopes} {
+	for _, i := range []*index{&n.attachments, &n.vpcs, &n.scopes, &n.portals, &n.callers} {
 		maps.DeleteFunc(i.number, func(name string, _ uint32) bool { return !i.used[name] })
 	}
 }
+
+// MAC is the Ethernet address of an interface.
+func MAC(e *vpc.ENI) hostnet.MAC { return mac(string(e.ID)) }
 
 // mac derives a guest's locally administered Ethernet address, as AWS hands them out: stable, and beginning with 02.
 func mac(of string) hostnet.MAC {

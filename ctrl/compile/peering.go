@@ -69,7 +69,8 @@ func mendPeering(to vpc.Target, p *vpc.Peering) string {
 // changed reports whether a VPC's packets may meet something else than under the model before: in the VPC, on a peering connection of
 // it, or in a VPC that it is peered with, whose groups its rules may name.
 func changed(before, now *vpc.Model, v *vpc.VPC) bool {
-	if !reflect.DeepEqual(before.VPC(v.Name), v) {
+	if !reflect.DeepEqual(before.VPC(v.Name), v) || !slices.Equal(before.DownZones, now.DownZones) ||
+		!reflect.DeepEqual(portsBehind(before, v), portsBehind(now, v)) {
 		return true
 	}
 	ofVPC := func(m *vpc.Model) []*vpc.Peering {
@@ -81,4 +82,15 @@ func changed(before, now *vpc.Model, v *vpc.VPC) bool {
 		peer := p.Peer(v.Name)
 		return !reflect.DeepEqual(before.VPC(peer), now.VPC(peer))
 	})
+}
+
+// portsBehind are the ports of the endpoint services to which a VPC's endpoints lead.
+func portsBehind(m *vpc.Model, v *vpc.VPC) [][]uint16 {
+	var ports [][]uint16
+	for _, e := range v.Endpoints {
+		if s := m.EndpointService(e.Service); s != nil {
+			ports = append(ports, s.Ports)
+		}
+	}
+	return ports
 }

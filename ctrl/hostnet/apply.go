@@ -35,7 +35,7 @@ func (h *Host) Apply(ctx context.Context, want Desired) error {
 	r := run{Host: h, want: want, alias: aliasOf(h.lab)}
 	err := r.apply(ctx)
 	h.mu.Lock()
-	h.changes = r.counts()
+	h.changes, h.notes = r.counts(), r.notes
 	h.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("apply: %w", err)
@@ -50,13 +50,14 @@ type run struct {
 	alias string
 	links map[string]netlink.Link // of the fabric, as observed at the start
 
-	namespaces, devices, guestware, sysctls, removed atomic.Int64
+	namespaces, devices, guestware, sysctls, files, removed atomic.Int64
+	notes                                                   []string
 }
 
 func (r *run) counts() Changes {
 	return Changes{
 		Namespaces: int(r.namespaces.Load()), Links: int(r.devices.Load()), Guests: int(r.guestware.Load()),
-		Sysctls: int(r.sysctls.Load()), Removed: int(r.removed.Load()),
+		Sysctls: int(r.sysctls.Load()), Files: int(r.files.Load()), Removed: int(r.removed.Load()),
 	}
 }
 
@@ -82,13 +83,14 @@ func (r *run) apply(ctx context.Context) error {
 	if err := r.removeAttachments(blocking); err != nil {
 		return err
 	}
-	if err := r.applyGuests(ctx); err != nil {
+	// Before the guests, so that whoever enters a new one finds its resolver. Without, they work but for names: they are built all the same.
+	if err := errors.Join(r.applyResolvers(), r.applyGuests(ctx)); err != nil {
 		return err
 	}
 	if err := r.removeAttachments(rest); err != nil {
 		return err
 	}
-	if err := r.removeGuests(); err != nil {
+	if err := errors.Join(r.removeGuests(), r.pruneResolvers()); err != nil {
 		return err
 	}
 	return r.store.write(r.lab, "manifest.json", manifestOf(r.want))
@@ -258,7 +260,7 @@ func (r *run) applyGuest(g Guest, attachments []Attachment) error {
 		return fmt.Errorf("guest %s: %w", g.Namespace, err)
 	}
 	err = InNamespace(ns.ns, func() error {
-		n, err := setSysctls(guestSysctls(g.Forward, r.ipv6))
+		n, err := setSysctls(guestSysctls(g, r.ipv6))
 		r.sysctls.Add(int64(n))
 		return err
 	})
@@ -277,7 +279,7 @@ func (r *run) applyGuest(g Guest, attachments []Attachment) error {
 		return err
 	}
 	return withHandle(ns.ns, func(nh *netlink.Handle) error {
-		if err := r.ensureLoopback(nh); err != nil {
+		if err := r.ensureLoopback(nh, g, ns); err != nil {
 			return fmt.Errorf("guest %s: %w", g.Namespace, err)
 		}
 		for _, a := range attachments {
@@ -300,7 +302,7 @@ func (r *run) ensureGuest(g Guest) (*guest, error) {
 			return nil, err
 		}
 		r.namespaces.Add(1)
-		have = &guest{g, ns}
+		have = &guest{Guest{Namespace: g.Namespace}, ns}
 		r.mu.Lock()
 		r.guests[g.Namespace] = have
 		r.mu.Unlock()
@@ -365,7 +367,7 @@ func (r *run) ensurePorts(nh *netlink.Handle, a Attachment, g *guest) error {
 	return nil
 }
 
-func (r *run) ensureLoopback(nh *netlink.Handle) error {
+func (r *run) ensureLoopback(nh *netlink.Handle, g Guest, have *guest) error {
 	lo, err := nh.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
@@ -374,7 +376,21 @@ func (r *run) ensureLoopback(nh *netlink.Handle) error {
 	want.Up = true
 	n, err := setDevice(nh, lo, want)
 	r.guestware.Add(int64(n))
-	return err
+	if err != nil {
+		return err
+	}
+	n, err = applyLocal(nh, lo, g.Local, have.Local)
+	r.guestware.Add(int64(n))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		// As with addresses: both may be there now.
+		have.Local = append(slices.Clip(have.Local), missing(g.Local, have.Local)...)
+		return err
+	}
+	have.Guest = g
+	have.Local = slices.Clone(g.Local)
+	return nil
 }
 
 func (r *run) ensureNIC(nh *netlink.Handle, a Attachment) error {

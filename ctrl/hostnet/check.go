@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
 )
 
 // check refuses what could not be made, before anything is touched.
@@ -19,7 +20,7 @@ func (d Desired) check(lab string, ipv6 bool) error {
 			errs = append(errs, fmt.Errorf("guest %s: declared twice", g.Namespace))
 		}
 		guests[g.Namespace] = true
-		if err := g.check(lab); err != nil {
+		if err := errors.Join(g.check(lab), g.checkLocal(ipv6), g.checkResolver()); err != nil {
 			errs = append(errs, fmt.Errorf("guest %s: %w", g.Namespace, err))
 		}
 	}
@@ -46,10 +47,38 @@ func (g Guest) check(lab string) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("name does not begin with %s", stampOf(lab))
-	case rest == "" || strings.HasPrefix(rest, "_") && g.Namespace != BackboneNamespace(lab):
+	case rest == "" || strings.HasPrefix(rest, "_") && g.Namespace != BackboneNamespace(lab) && g.Namespace != ServicesNamespace(lab):
 		return errors.New("name is reserved")
 	case len(g.Namespace) > 255 || strings.ContainsAny(rest, "/\x00"):
 		return errors.New("name is no file name")
+	}
+	return nil
+}
+
+func (g Guest) checkLocal(ipv6 bool) error {
+	for _, p := range g.Local {
+		switch {
+		case !p.IsValid() || p.Addr().Is4In6() || p != p.Masked():
+			return fmt.Errorf("local prefix %s is not valid", p)
+		case p.Addr().Is6() && !ipv6:
+			return fmt.Errorf("local prefix %s: IPv6 is disabled on this machine (boot without ipv6.disable=1)", p)
+		}
+	}
+	return nil
+}
+
+func (g Guest) checkResolver() error {
+	const most = 3 // MAXNS of resolv.conf(5)
+	if len(g.Resolver) > most {
+		return fmt.Errorf("%d name servers: resolv.conf has room for %d", len(g.Resolver), most)
+	}
+	for _, a := range g.Resolver {
+		if !a.IsValid() || a.Is4In6() || a.Zone() != "" {
+			return fmt.Errorf("name server %s is not a plain address", a)
+		}
+	}
+	if strings.ContainsFunc(g.Search, unicode.IsControl) {
+		return fmt.Errorf("search domains %q: want one line", g.Search)
 	}
 	return nil
 }

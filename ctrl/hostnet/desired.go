@@ -13,11 +13,17 @@ type Desired struct {
 }
 
 // Guest is one namespace of a workload: an instance or an internet host. The backbone is one, too; nothing runs in it, and it has no
-// attachment.
+// attachment. So is that of the services, where vpclab's own sockets are.
 type Guest struct {
-	Namespace string // vpclab-LAB.VPC.INSTANCE, vpclab-LAB.internet.HOST or BackboneNamespace
+	Namespace string // vpclab-LAB.VPC.INSTANCE, vpclab-LAB.internet.HOST, BackboneNamespace or ServicesNamespace
 	Hostname  string
 	Forward   bool // net.ipv4.ip_forward and net.ipv6.conf.all.forwarding
+	// Local are prefixes whose every address is the guest's own, though no interface has it: a socket bound to no address is asked at
+	// all of them and answers from the one that was asked, and one may be bound to any.
+	Local []netip.Prefix
+	// Resolver are the name servers of the guest's resolv.conf, at most three; without any it has none, and Search is not used.
+	Resolver []netip.Addr
+	Search   string // domains separated by spaces; may be empty
 }
 
 // Attachment is a veth whose outer end eN lies in the fabric namespace with a TUN tN beside it, and whose inner end is a guest's NIC.

@@ -3,5 +3,6 @@
 // knows netlink. It decides nothing about packets and reads none.
 //
 // Everything that it makes carries the lab's stamp, so that whoever comes later finds it without a list: namespaces are named
-// vpclab-LAB.*, links have the alias vpclab:LAB and one link group, and the state is the folder /run/vpclab/LAB.
+// vpclab-LAB.*, links have the alias vpclab:LAB and one link group, the state is the folder /run/vpclab/LAB, and a guest's
+// resolv.conf lies below /etc/netns in a folder with its namespace's name.
 package hostnet

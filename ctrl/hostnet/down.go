@@ -28,9 +28,10 @@ type Leftover struct {
 }
 
 // Leftovers lists all labs on the machine by name: those with a folder under /run/vpclab, and those of which only stamped namespaces
-// are left. Without root most cannot be judged: those are named by the error, which comes beside the others.
+// or, after a boot, resolver files are left. Without root most cannot be judged: those are named by the error, which comes beside the
+// others.
 func Leftovers() ([]Leftover, error) {
-	s := store{stateRoot}
+	s := machine()
 	found, err := stampedNamespaces()
 	if err != nil {
 		return nil, err
@@ -39,7 +40,11 @@ func Leftovers() ([]Leftover, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, lab := range labs {
+	resolved, err := s.resolvers.labs()
+	if err != nil {
+		return nil, err
+	}
+	for _, lab := range append(labs, resolved...) {
 		if _, ok := found[lab]; !ok {
 			found[lab] = nil
 		}
@@ -72,7 +77,7 @@ func Down(lab string) error {
 	if err := checkLabName(lab); err != nil {
 		return err
 	}
-	s := store{stateRoot}
+	s := machine()
 	dying, err := s.claim(lab)
 	if err != nil {
 		return fmt.Errorf("down: %w", err)

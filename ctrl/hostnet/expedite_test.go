@@ -23,7 +23,7 @@ func TestExpedited(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := store{t.TempDir()}
+			s := store{root: t.TempDir()}
 			if err := os.Mkdir(s.dir("x"), 0o700); err != nil {
 				t.Fatal(err)
 			}

@@ -26,9 +26,12 @@ func hint(err error, capability string) error {
 }
 
 // stateError says what is wrong with a path below /run.
-func stateError(err error) error {
+func stateError(err error) error { return folderError(err, "/run") }
+
+// folderError says what is wrong with a path below a folder.
+func folderError(err error, folder string) error {
 	var path *fs.PathError
-	name := "/run"
+	name := folder
 	if errors.As(err, &path) {
 		name = path.Path
 	}
@@ -38,5 +41,5 @@ func stateError(err error) error {
 	case errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w (a file is in the way of vpclab's folder: remove it)", err)
 	}
-	return hint(err, "needs write access to /run")
+	return hint(err, "needs write access to "+folder)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -32,12 +33,13 @@ type Host struct {
 	retired  map[uint32]bool // indices of attachments that are gone
 	next     uint32
 	changes  Changes
+	notes    []string
 }
 
 // guest is a namespace that is there.
 type guest struct {
-	Guest
-	ns *os.File
+	Guest // as it was last applied in full; nothing but Namespace before that
+	ns    *os.File
 }
 
 // attached is an attachment that is there, or as much of it as could be made.
@@ -53,18 +55,21 @@ type Changes struct {
 	Links      int // veth pairs and TUNs made, and properties of those in the fabric set
 	Guests     int // addresses, routes, rules and properties of guests' interfaces
 	Sysctls    int
+	Files      int // resolver files written or removed
 	Removed    int // links and namespaces
 }
 
 // Total is the sum.
-func (c Changes) Total() int { return c.Namespaces + c.Links + c.Guests + c.Sysctls + c.Removed }
+func (c Changes) Total() int {
+	return c.Namespaces + c.Links + c.Guests + c.Sysctls + c.Files + c.Removed
+}
 
 var errClosed = errors.New("lab is closed")
 
 // Open takes the lab's name for this process: an *InUseError says which living process has it. What a dead process left of the lab is
 // removed first.
 func Open(lab string) (*Host, error) {
-	h, err := open(lab, store{stateRoot})
+	h, err := open(lab, machine())
 	var inUse *InUseError
 	if errors.As(err, &inUse) {
 		return nil, err // which names the lab
@@ -163,6 +168,13 @@ func (h *Host) Changes() Changes {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.changes
+}
+
+// Notes tell what the last Apply could not do though the lab works, a sentence each.
+func (h *Host) Notes() []string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Clone(h.notes)
 }
 
 // Dir is the lab's folder for state, on a file system in memory. What is put there goes with the lab.

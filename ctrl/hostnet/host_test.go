@@ -71,6 +71,11 @@ func traces(t testing.TB, lab string) []string {
 		t.Fatal(err)
 	}
 	list = append(list, names...)
+	files, err := filepath.Glob(netnsConf + "/" + stampOf(lab) + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = append(list, files...)
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +104,10 @@ func traces(t testing.TB, lab string) []string {
 func desired(lab string, guests int) Desired {
 	d := Desired{Lab: lab}
 	for i := range guests {
-		d.Guests = append(d.Guests, Guest{Namespace: stampOf(lab) + fmt.Sprintf("app.g%d", i)})
+		d.Guests = append(d.Guests, Guest{
+			Namespace: stampOf(lab) + fmt.Sprintf("app.g%d", i),
+			Resolver:  []netip.Addr{netip.MustParseAddr("10.0.0.2")}, Search: "ec2.internal",
+		})
 		d.Attachments = append(d.Attachments, attachment(d, i, "eth0", uint32(i+1), byte(10+i)))
 	}
 	return d
@@ -176,8 +184,8 @@ func TestApplyBuildsWhatIsWantedAndASecondChangesNothing(t *testing.T) {
 		Router4: netip.MustParseAddr("169.254.0.1"), Router6: netip.MustParseAddr("fe80::1"),
 	})
 
-	if n := apply(t, h, d); n.Namespaces != 4 || n.Links != 10 {
-		t.Errorf("first apply made %+v, want 4 namespaces and 10 links", n)
+	if n := apply(t, h, d); n.Namespaces != 4 || n.Links != 10 || n.Files != 3 {
+		t.Errorf("first apply made %+v, want 4 namespaces, 10 links and 3 files", n)
 	}
 	if n := apply(t, h, d); n.Total() != 0 {
 		t.Errorf("second apply changed %+v", n)
@@ -210,7 +218,8 @@ func TestApplyBuildsWhatIsWantedAndASecondChangesNothing(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1", "ipv6/conf/eth0/accept_ra": "0", "ipv6/conf/eth1/accept_dad": "0",
-		"ipv4/conf/eth0/rp_filter": "0", "ipv4/conf/eth0/send_redirects": "0", "ipv4/conf/all/send_redirects": "0",
+		"ipv4/conf/eth0/rp_filter": "0", "ipv4/conf/eth0/accept_local": "0", "ipv6/ip_nonlocal_bind": "0",
+		"ipv4/conf/eth0/send_redirects": "0", "ipv4/conf/all/send_redirects": "0",
 	} {
 		if got := readIn(t, h, app, "/proc/sys/net/"+path); got != want {
 			t.Errorf("%s of the forwarding guest is %s, want %s", path, got, want)
@@ -594,6 +603,9 @@ func waitFor(t testing.TB, what string, ready func() bool) {
 func TestMain(m *testing.M) {
 	if lab := os.Getenv("HOSTNET_TEST_NEIGHBOUR"); lab != "" {
 		neighbour(lab)
+	}
+	if lab := os.Getenv("HOSTNET_TEST_ETC"); lab != "" {
+		withoutResolvConf(lab)
 	}
 	if lab := os.Getenv("HOSTNET_TEST_CHILD"); lab != "" {
 		child(lab)

@@ -24,19 +24,17 @@ var errGoexit = errors.New("the function called runtime.Goexit")
 // belong to the namespace and may be used anywhere afterwards. It may be called by thousands of goroutines; calls beyond 2048 at once
 // wait for an earlier one, so f must not wait for a call that has yet to begin.
 //
-// The thread is restored afterwards, or thrown away if that fails. A process that f starts lives in the namespace and outlives the
-// thread, except when it is started with Pdeathsig: the kernel delivers that signal when the *thread* that forked ends, and a thread
-// that is thrown away takes such a child with it. Start processes without Pdeathsig: whatever lives in a lab's namespaces is
-// killed by Close and Down.
+// The thread is restored afterwards, or thrown away if that fails or f has locked it once more. A process that f starts lives in the
+// namespace and outlives the thread, except when it is started with Pdeathsig: the kernel delivers that signal when the *thread* that
+// forked ends, and a thread that is thrown away takes such a child with it. Start processes without Pdeathsig: whatever lives in a
+// lab's namespaces is killed by Close and Down.
 func InNamespace(ns *os.File, f func() error) error {
 	threads <- struct{}{}
 	defer func() { <-threads }()
 	result := make(chan error, 1)
-	// A goroutine of its own: one that ends while locked takes its thread with it, and the caller must not.
-	go func() {
+	onThread(func() {
 		err := errGoexit
 		defer func() { result <- err }()
-		runtime.LockOSThread()
 		restore, enterErr := enter(ns)
 		if enterErr != nil {
 			runtime.UnlockOSThread()
@@ -49,8 +47,28 @@ func InNamespace(ns *os.File, f func() error) error {
 			}
 		}()
 		err = f()
-	}()
+	})
 	return <-result
+}
+
+// onThread runs f in a goroutine of its own, locked to a thread: if f ends while it is locked, the thread ends, too, and the caller's
+// must not. The process's first thread cannot end and is what /proc/PID tells of, so f never runs there.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread()
+			f()
+		}()
+		<-done // this thread is taken until then, so that f has another
+		runtime.UnlockOSThread()
+	}()
 }
 
 // enter moves the calling thread, which must be locked. Nothing has changed if it fails.

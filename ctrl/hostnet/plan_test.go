@@ -147,6 +147,7 @@ func TestDesiredIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 		},
 		"guest host: name does not begin with vpclab-shop.":         {Lab: lab, Guests: []Guest{{Namespace: "host"}}},
 		"guest vpclab-shop._fabric: name is reserved":               {Lab: lab, Guests: []Guest{{Namespace: "vpclab-shop._fabric"}}},
+		"guest vpclab-shop._else: name is reserved":                 {Lab: lab, Guests: []Guest{{Namespace: "vpclab-shop._else"}}},
 		"guest vpclab-shop.: name is reserved":                      {Lab: lab, Guests: []Guest{{Namespace: "vpclab-shop."}}},
 		"guest vpclab-shop.a/../../x: name is no file name":         {Lab: lab, Guests: []Guest{{Namespace: "vpclab-shop.a/../../x"}}},
 		"attachment 1 (vpclab-shop.app.g1 eth0): its index is used": a(func(a *Attachment) { a.Index = 1 }),
@@ -172,11 +173,41 @@ func TestDesiredIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}
+	g := func(change func(*Guest)) Desired {
+		d := desired(lab, 1)
+		change(&d.Guests[0])
+		return d
+	}
+	first := "guest vpclab-shop.app.g0: "
+	for want, d := range map[string]Desired{
+		first + "local prefix 100.64.0.1/10 is not valid":    g(func(g *Guest) { g.Local = prefixes("100.64.0.1/10") }),
+		first + "local prefix invalid Prefix is not valid":   g(func(g *Guest) { g.Local = []netip.Prefix{{}} }),
+		first + "4 name servers: resolv.conf has room for 3": g(func(g *Guest) { g.Resolver = make([]netip.Addr, 4) }),
+		first + "name server fe80::1%eth0 is not a plain address": g(func(g *Guest) {
+			g.Resolver = []netip.Addr{netip.MustParseAddr("fe80::1%eth0")}
+		}),
+		first + `search domains "a\nnameserver 8.8.8.8": want one line`: g(func(g *Guest) { g.Search = "a\nnameserver 8.8.8.8" }),
+	} {
+		if err := d.check(lab, true); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+	good := g(func(g *Guest) {
+		g.Local, g.Search = prefixes("100.64.0.0/10", "fd00:ec2::/32"), "a.internal b.internal"
+	})
+	good.Guests = append(good.Guests, Guest{Namespace: ServicesNamespace(lab)}, Guest{Namespace: BackboneNamespace(lab)})
+	if err := good.check(lab, true); err != nil {
+		t.Errorf("local prefixes and two search domains: %v", err)
+	}
 	d := desired(lab, 2)
 	if err := d.check(lab, true); err != nil {
 		t.Errorf("a good one: %v", err)
 	}
-	want := "address 2600:1f18:0:1::b/64: IPv6 is disabled on this machine (boot without ipv6.disable=1)"
+	want := "local prefix fd00:ec2::/32: IPv6 is disabled on this machine"
+	if err := good.check(lab, false); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("without IPv6: %v, want %s", err, want)
+	}
+	want = "address 2600:1f18:0:1::b/64: IPv6 is disabled on this machine (boot without ipv6.disable=1)"
 	if err := d.check(lab, false); err == nil || !strings.Contains(err.Error(), second+want) {
 		t.Errorf("without IPv6: %v, want %s", err, want)
 	}
@@ -240,7 +271,7 @@ func TestNothingBeginsWithTooFewFiles(t *testing.T) {
 	if !strings.HasPrefix(string(out), want) {
 		t.Errorf("got %s\nwant %s", out, want)
 	}
-	if _, err := os.Stat(store{stateRoot}.dir(lab)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(store{root: stateRoot}.dir(lab)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something was made: %v", err)
 	}
 }

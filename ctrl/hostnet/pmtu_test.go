@@ -134,7 +134,7 @@ func TestALabWithoutIPv6(t *testing.T) {
 	if got := readIn(t, h, a.Namespace, "/proc/sys/net/ipv6/conf/eth0/accept_dad"); got != "1" {
 		t.Errorf("accept_dad is %s: the setting was touched", got)
 	}
-	for _, s := range append(guestSysctls(true, false), fabricSysctls(false)...) {
+	for _, s := range append(guestSysctls(Guest{Forward: true, Local: prefixes("fd00::/48")}, false), fabricSysctls(false)...) {
 		if strings.Contains(s.name, "ipv6") {
 			t.Errorf("%s would be set", s.name)
 		}

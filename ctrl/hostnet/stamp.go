@@ -32,6 +32,9 @@ func FabricNamespace(lab string) string { return namePrefix + lab + "._fabric" }
 // BackboneNamespace is the name of the namespace in which the encrypted links between VPCs have their sockets.
 func BackboneNamespace(lab string) string { return namePrefix + lab + "._backbone" }
 
+// ServicesNamespace is the name of the namespace in which the services of a lab have their sockets.
+func ServicesNamespace(lab string) string { return namePrefix + lab + "._svc" }
+
 func stampOf(lab string) string { return namePrefix + lab + "." }
 
 func aliasOf(lab string) string { return aliasPrefix + lab }

@@ -16,15 +16,23 @@ import (
 //	owner.json     the process that holds the lab
 //	manifest.json  what the lab is made of, written before it is made
 //	index          the smallest attachment index that the lab has never used
+//
+// Beside it, /etc/netns/NAMESPACE/resolv.conf is there for guests that have a resolver.
 const stateRoot = "/run/vpclab"
 
 // store is the folder of all labs' folders.
-type store struct{ root string }
+type store struct {
+	root      string
+	resolvers resolvers
+}
+
+// machine is the store of this machine's labs.
+func machine() store { return store{stateRoot, resolvers{netnsConf}} }
 
 func (s store) dir(lab string) string { return filepath.Join(s.root, lab) }
 
 // Dir is the folder that a lab has for its state while it is there; Host.Dir is this lab's own.
-func Dir(lab string) string { return store{stateRoot}.dir(lab) }
+func Dir(lab string) string { return machine().dir(lab) }
 
 // InUseError says that a living process holds the lab.
 type InUseError struct {
@@ -96,7 +104,11 @@ func (s store) claim(lab string) (dying *process, err error) {
 		if err := os.Mkdir(s.dir(lab), 0o700); err != nil && !(errors.Is(err, fs.ErrExist) && isDir(s.dir(lab))) {
 			return stateError(err)
 		}
-		return s.write(lab, "owner.json", me)
+		if err := s.write(lab, "owner.json", me); err != nil {
+			_ = os.Remove(s.dir(lab)) // refused while it holds what a dead process left
+			return err
+		}
+		return nil
 	})
 	if err != nil && dying != nil {
 		dying.close()
@@ -140,6 +152,9 @@ func (s store) release(lab string) error {
 		if err := os.RemoveAll(s.dir(lab)); err != nil {
 			return err
 		}
+		if _, err := s.resolvers.prune(lab, nil); err != nil {
+			return err
+		}
 		labs, err := s.labs()
 		if err == nil && len(labs) == 0 && s.root == stateRoot {
 			dropNamespaceDir()
@@ -174,10 +189,13 @@ func (s store) write(lab, name string, v any) error {
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
+	if err != nil {
+		_ = os.Remove(path + ".new") // whatever of it was written
+	}
 	return stateError(err)
 }
 
-// reset removes what an earlier life of the lab wrote beside its owner.
+// reset removes what an earlier life of the lab wrote, but its owner.
 func (s store) reset(lab string) error {
 	entries, err := os.ReadDir(s.dir(lab))
 	if err != nil {
@@ -191,7 +209,10 @@ func (s store) reset(lab string) error {
 			return stateError(err)
 		}
 	}
-	return nil
+	return s.locked(func() error {
+		_, err := s.resolvers.prune(lab, nil)
+		return err
+	})
 }
 
 // makeDir makes a folder that other processes may remove whenever it is empty: then os.MkdirAll finds it, does not find it, and

@@ -14,7 +14,7 @@ import (
 )
 
 func TestOneOfManyClaimsALab(t *testing.T) {
-	s := store{filepath.Join(t.TempDir(), "vpclab")}
+	s := store{root: filepath.Join(t.TempDir(), "vpclab")}
 	var won, refused atomic.Int32
 	var wg sync.WaitGroup
 	for range 16 {
@@ -52,7 +52,7 @@ func TestOneOfManyClaimsALab(t *testing.T) {
 
 // Claims and releases that overlap never fail because one removes the folder that the other is about to use.
 func TestLabsComeAndGoTogether(t *testing.T) {
-	s := store{filepath.Join(t.TempDir(), "vpclab")}
+	s := store{root: filepath.Join(t.TempDir(), "vpclab")}
 	var wg sync.WaitGroup
 	for _, lab := range []string{"a", "b", "c", "d"} {
 		wg.Go(func() {
@@ -81,7 +81,7 @@ func TestADeadOwnerGivesWay(t *testing.T) {
 		"a process of the same number that began later": later, "a process before the last boot": boot,
 		"nobody": none, "no owner at all": "x",
 	} {
-		s := store{filepath.Join(t.TempDir(), "vpclab")}
+		s := store{root: filepath.Join(t.TempDir(), "vpclab")}
 		if err := os.MkdirAll(s.dir("x"), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -103,10 +103,10 @@ func TestAFileInTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "mkdir " + root + ": not a directory (a file is in the way of vpclab's folder: remove it)"
-	if _, err := (store{root}).claim("x"); err == nil || err.Error() != want {
+	if _, err := (store{root: root}).claim("x"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	s := store{filepath.Join(t.TempDir(), "vpclab")}
+	s := store{root: filepath.Join(t.TempDir(), "vpclab")}
 	if err := os.MkdirAll(s.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -133,9 +133,21 @@ func TestAFullDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "filler"), make([]byte, 1<<16), 0o600); !errors.Is(err, unix.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
-	_, err := store{filepath.Join(root, "vpclab")}.claim("x")
+	s := store{root: filepath.Join(root, "vpclab")}
+	_, err := s.claim("x")
 	if err == nil || !strings.Contains(err.Error(), "no space left on device (free space on the file system of "+root) {
 		t.Errorf("got %v", err)
+	}
+	if isDir(s.root) {
+		t.Error("its folder is left")
+	}
+	// What a dead process left is still there for `down`.
+	manifest := filepath.Join(s.dir("x"), "manifest.json")
+	if err := errors.Join(os.MkdirAll(s.dir("x"), 0o700), os.WriteFile(manifest, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.claim("x"); !errors.Is(err, unix.ENOSPC) || !isThere(manifest) {
+		t.Errorf("got %v; the manifest is there: %v", err, isThere(manifest))
 	}
 }
 

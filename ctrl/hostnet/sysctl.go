@@ -14,10 +14,13 @@ type sysctl struct{ name, value string }
 
 // guestSysctls are all values on which a guest's behaviour depends: a new namespace may have been given the host's. They come before
 // the guest's interfaces, which take over the defaults as they are then.
-func guestSysctls(forward, ipv6 bool) []sysctl {
-	on := "0"
-	if forward {
+func guestSysctls(g Guest, ipv6 bool) []sysctl {
+	on, nonlocal := "0", "0"
+	if g.Forward {
 		on = "1"
+	}
+	if len(g.Local) > 0 {
+		nonlocal = "1" // IPv6 lets a socket have an address by a local route alone only if it may have any; IPv4 needs no leave
 	}
 	// ip_forward first: to change it resets others.
 	list := []sysctl{
@@ -27,6 +30,8 @@ func guestSysctls(forward, ipv6 bool) []sysctl {
 	}
 	list = append(list, perDevice("ipv4", []sysctl{
 		{"rp_filter", "0"},
+		// A source that the guest has itself is forged; one that it merely routes elsewhere is not.
+		{"accept_local", "0"},
 		// An appliance that forwards out by the interface a packet came in by must not tell the sender of a shorter way.
 		{"send_redirects", "0"},
 		{"accept_redirects", "0"},
@@ -37,6 +42,7 @@ func guestSysctls(forward, ipv6 bool) []sysctl {
 	if !ipv6 {
 		return list
 	}
+	list = append(list, sysctl{"net.ipv6.ip_nonlocal_bind", nonlocal})
 	return append(list, perDevice("ipv6", []sysctl{
 		{"forwarding", on}, // first, as it resets others
 		{"disable_ipv6", "0"},

@@ -117,12 +117,17 @@ func node(vpc, name string) scenario.Node { return scenario.Node{VPC: vpc, Name:
 // attachmentOf is the first interface of an instance or host.
 func (b bed) attachmentOf(n scenario.Node) hostnet.Attachment {
 	b.t.Helper()
+	return b.attachmentIn(b.namespace(n))
+}
+
+func (b bed) attachmentIn(namespace string) hostnet.Attachment {
+	b.t.Helper()
 	for _, a := range b.plan.Desired.Attachments {
-		if a.Namespace == b.namespace(n) && a.Device == "eth0" {
+		if a.Namespace == namespace && a.Device == "eth0" {
 			return a
 		}
 	}
-	b.t.Fatalf("no attachment of %s", n)
+	b.t.Fatalf("no attachment in %s", namespace)
 	return hostnet.Attachment{}
 }
 
@@ -133,12 +138,16 @@ func (b bed) inside(n scenario.Node) labtest.Inside {
 // tap opens an Ethernet tap in a guest.
 func (b bed) tap(n scenario.Node) *labtest.Tap {
 	b.t.Helper()
-	a := b.attachmentOf(n)
-	tap, err := labtest.Open(b.inside(n), a.Device, a.MAC, hostnet.RouterMAC)
+	return openTap(b.t, b.inside(n), b.attachmentOf(n))
+}
+
+func openTap(t testing.TB, inside labtest.Inside, a hostnet.Attachment) *labtest.Tap {
+	t.Helper()
+	tap, err := labtest.Open(inside, a.Device, a.MAC, hostnet.RouterMAC)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	b.t.Cleanup(tap.Close)
+	t.Cleanup(tap.Close)
 	return tap
 }
 
@@ -156,12 +165,23 @@ func (b bed) sysctl(n scenario.Node, name, value string) {
 	b.do(n, func() error { return os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0) })
 }
 
-// silence takes the addresses away from a guest's eth0, so that its kernel neither speaks nor answers: what is on the wire is
-// the test's.
+// silence takes the addresses away from a guest, so that its kernel neither speaks nor answers: what is on the wire is the test's.
 func (b bed) silence(n scenario.Node) {
 	b.t.Helper()
-	b.sysctl(n, "ipv6/conf/all/disable_ipv6", "1")
-	b.do(n, func() error {
+	if err := silence(b.inside(n)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// silence takes those of eth0 away and, with lo, the prefixes that are local as a whole.
+func silence(inside labtest.Inside) error {
+	return inside(func() error {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/disable_ipv6", []byte("1"), 0); err != nil {
+			return err
+		}
+		if err := setDown("lo"); err != nil {
+			return err
+		}
 		for {
 			if err := setAddress("eth0", [4]byte{}); err != nil {
 				return err
@@ -172,6 +192,16 @@ func (b bed) silence(n scenario.Node) {
 			}
 		}
 	})
+}
+
+// setDown is SIOCSIFFLAGS without IFF_UP.
+func setDown(device string) error {
+	req, err := unix.NewIfreq(device)
+	if err != nil {
+		return err
+	}
+	req.SetUint16(0)
+	return ioctl(unix.SIOCSIFFLAGS, req)
 }
 
 // hasAddress is SIOCGIFADDR: whether a device has an IPv4 address.
@@ -232,26 +262,31 @@ func (b bed) tallyOf(n scenario.Node) tally {
 // resetsOf reads the kernel's OutRsts in a guest.
 func (b bed) resetsOf(n scenario.Node) (resets uint64) {
 	b.t.Helper()
-	b.do(n, func() error {
-		table, err := os.ReadFile("/proc/thread-self/net/snmp")
-		if err != nil {
-			return err
-		}
-		var names []string
-		for line := range strings.Lines(string(table)) {
-			fields := strings.Fields(line)
-			switch {
-			case fields[0] != "Tcp:":
-			case names == nil:
-				names = fields
-			default:
-				resets, err = strconv.ParseUint(fields[slices.Index(names, "OutRsts")], 10, 64)
-				return err
-			}
-		}
-		return errors.New("/proc/net/snmp tells nothing of TCP")
+	b.do(n, func() (err error) {
+		resets, err = tcpCounter("OutRsts")
+		return err
 	})
 	return resets
+}
+
+// tcpCounter reads one of the kernel's counters of TCP in the namespace of the calling thread.
+func tcpCounter(name string) (uint64, error) {
+	table, err := os.ReadFile("/proc/thread-self/net/snmp")
+	if err != nil {
+		return 0, err
+	}
+	var names []string
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		switch {
+		case fields[0] != "Tcp:":
+		case names == nil:
+			names = fields
+		default:
+			return strconv.ParseUint(fields[slices.Index(names, name)], 10, 64)
+		}
+	}
+	return 0, errors.New("/proc/net/snmp tells nothing of TCP")
 }
 
 // lost counts the packets that were dropped for any of the reasons that a guest's own neighbour discovery does not cause.

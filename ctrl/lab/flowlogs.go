@@ -45,7 +45,7 @@ func (f *flowLogs) activeLocked() bool { return len(f.logs) > 0 }
 // places is where flow logs are delivered, and their spools.
 func (f *flowLogs) places() (destination.Places, string) {
 	o := f.lab.options
-	places := destination.Places{Dir: o.Out, S3: o.S3, Logs: o.CloudWatch}
+	places := destination.Places{Dir: o.Out, S3: o.S3, Logs: o.CloudWatch, Buckets: f.lab.services.keep}
 	if o.Out == "" {
 		places.Dir = filepath.Join(f.lab.host.Dir(), "logs")
 		return places, filepath.Join(f.lab.host.Dir(), "spool")

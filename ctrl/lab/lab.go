@@ -39,16 +39,17 @@ type Options struct {
 
 // Lab is one running lab.
 type Lab struct {
-	name    string
-	clock   *Clock
-	host    *hostnet.Host
-	fast    *fastpath.FastPath
-	engine  *engine.Engine
-	sw      *engine.Switch
-	guests  guests
-	links   links
-	logs    flowLogs
-	options Options
+	name     string
+	clock    *Clock
+	host     *hostnet.Host
+	fast     *fastpath.FastPath
+	engine   *engine.Engine
+	sw       *engine.Switch
+	guests   guests
+	links    links
+	logs     flowLogs
+	services services
+	options  Options
 
 	mu       sync.Mutex // one change at a time
 	plan     *compile.Plan
@@ -83,7 +84,7 @@ func Start(ctx context.Context, s *scenario.Scenario, o Options) (*Lab, error) {
 		broken:   make(chan error, 1),
 	}
 	l.guests.lab, l.guests.dir = l, directoryOf(s)
-	l.links.lab, l.logs.lab = l, l
+	l.links.lab, l.logs.lab, l.services.lab = l, l, l
 	l.logs.due = make(chan struct{}, 1)
 	if err := l.start(ctx, s); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -116,6 +117,9 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 		return err
 	}
 	if err := l.logs.update(plan); err != nil {
+		return err
+	}
+	if err := l.services.start(plan); err != nil {
 		return err
 	}
 	l.plan = plan
@@ -250,7 +254,7 @@ func (l *Lab) Apply(ctx context.Context, m *vpc.Model) error {
 		}
 	}
 	l.plan = plan
-	errs = append(errs, l.links.prune(plan), l.guests.update(ctx, m))
+	errs = append(errs, l.services.update(plan), l.links.prune(plan), l.guests.update(ctx, m))
 	errs = append(errs, l.host.Expedited(func() error { return l.host.Apply(ctx, plan.Desired) }))
 	return errors.Join(errs...)
 }
@@ -300,6 +304,9 @@ func union(now, before hostnet.Desired) hostnet.Desired {
 	return both
 }
 
+// Notes tell what could not be done on this machine though the lab works, a sentence each.
+func (l *Lab) Notes() []string { return l.host.Notes() }
+
 // Now is the lab's time.
 func (l *Lab) Now() time.Time { return l.clock.At(monotonic()) }
 
@@ -309,6 +316,7 @@ func (l *Lab) Advance(d time.Duration) error {
 		l.clock.Advance(d)
 		l.engine.Advance(monotonic(), d)
 	})
+	l.services.suite.Expire()
 	return l.host.FlushPathMTU()
 }
 
@@ -379,6 +387,7 @@ func (l *Lab) runSweeps(ctx context.Context) {
 			return
 		case <-tick.C:
 			l.engine.Sweep(monotonic())
+			l.services.suite.Expire()
 			l.logs.collect()
 		case <-window.C:
 		}
@@ -394,7 +403,7 @@ func (l *Lab) Close() error {
 		l.stop()
 	}
 	l.running.Wait()
-	errs := []error{l.guests.close(), l.links.close()}
+	errs := []error{l.guests.close(), l.services.close(), l.links.close()}
 	err := l.logs.close()
 	if u, ok := errors.AsType[*UndeliveredError](err); ok {
 		l.undelivered, err = u, nil

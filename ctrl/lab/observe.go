@@ -52,7 +52,7 @@ func (l *Lab) Drops(mark uint64, conn flow.Tuple) []check.Drop {
 			hops = append(hops, d.Before[i].String())
 		}
 		hops = append(hops, d.Path.Lines()...)
-		drops = append(drops, check.Drop{Reason: d.Path.Reason, At: d.Path.At(), Hops: hops, Advice: d.Path.Advice()})
+		drops = append(drops, check.Drop{Reason: d.Path.Reason, At: d.Path.At(), Hops: hops, Advice: d.Path.Advice(), Carried: d.Carried})
 	}
 	if len(drops) > 0 {
 		return drops

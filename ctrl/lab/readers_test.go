@@ -42,6 +42,8 @@ func TestTable(t *testing.T) {
 		case flow.FragmentIncomplete: // what did not come in 30 s: TestFragmentsWait
 		case flow.EIGWFamily: // no scenario may route IPv4 there, as is checked below
 		case flow.LinkQueueFull, flow.LinkLoss, flow.LinkBroken: // what a link does to packets that the walk lets pass: peering_test.go
+		case flow.AZDown: // no property of a packet: scenarios/endpoints
+		case flow.LinkLocalAllowance: // takes 1,024 packets before: dataplane/engine
 		case flow.NATPortExhausted: // takes 55,000 connections before: gateways_nat_test.go
 		default:
 			if !reasons[info.Reason] {
@@ -525,9 +527,10 @@ func (w *wires) upcalls(name string) uint64 {
 
 // The columns of /proc/net/dev.
 const (
-	received        = 1
-	receivedDropped = 3
-	transmitted     = 9
+	received         = 1
+	receivedDropped  = 3
+	transmittedBytes = 8
+	transmitted      = 9
 )
 
 // deviceCounter reads one of the kernel's counters of a device in the fabric.

@@ -19,12 +19,15 @@ import (
 // object is a mapping of the scenario language, of which JSON is a part.
 type object = map[string]any
 
-// scenarioOf writes a reference lab in the scenario language. Its attachments are called by their numbers: i3, nat.n4, h7.
-func scenarioOf(t testing.TB, l *reference.Lab) string {
+// scenarioOf writes a reference lab in the scenario language, with the same endpoints in each VPC. Its attachments are called by their
+// numbers: i3, nat.n4, h7.
+func scenarioOf(t testing.TB, l *reference.Lab, e endpoints) string {
 	t.Helper()
 	vpcs, hosts := object{}, object{}
 	for _, v := range l.VPCs {
-		vpcs[v.Name] = vpcOf(v)
+		o := vpcOf(v)
+		o["endpoints"] = e.of(v)
+		vpcs[v.Name] = o
 	}
 	for _, h := range l.Hosts {
 		hosts[hostName(h.ID)] = object{"ip": h.Addrs}

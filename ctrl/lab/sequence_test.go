@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vpclab/vpclab/ctrl/hostnet"
 	"github.com/vpclab/vpclab/ctrl/lab/labtest"
 	"github.com/vpclab/vpclab/ctrl/scenario"
 	"github.com/vpclab/vpclab/dataplane/engine"
@@ -57,8 +58,8 @@ func TestFastPathDoesWhatTheEngineWould(t *testing.T) {
 		})
 		t.Fatalf("-seed=%d -sequences=1:\n%s", seed, story)
 	}
-	t.Logf("%d packets, %d of them by eBPF, which refused %d and translated %d; %d changes, %d wipes; ends %v", seen.packets, seen.hits, seen.refused,
-		seen.translated, seen.changes, seen.wipes, seen.reasons)
+	t.Logf("%d packets, %d of them by eBPF, which refused %d, translated %d and had %d to services; %d changes, %d wipes; ends %v", seen.packets, seen.hits,
+		seen.refused, seen.translated, seen.served, seen.changes, seen.wipes, seen.reasons)
 	if *sequences >= 10 {
 		seen.check(t)
 	}
@@ -85,12 +86,12 @@ func drawn(random *rand.Rand) (*reference.Lab, []reference.Step) {
 
 // met is what the sequences met, so that a fast path that does nothing does not pass.
 type met struct {
-	packets, hits, refused, translated, changes, wipes int
-	reasons                                            map[string]int
+	packets, hits, refused, translated, served, changes, wipes int
+	reasons                                                    map[string]int
 }
 
 func (m *met) check(t *testing.T) {
-	if m.hits < m.packets/5 || m.refused == 0 || m.translated == 0 || m.changes == 0 || m.wipes == 0 || m.reasons[delivered] < m.packets/4 {
+	if m.hits < m.packets/5 || m.refused == 0 || m.translated == 0 || m.served == 0 || m.changes == 0 || m.wipes == 0 || m.reasons[delivered] < m.packets/4 {
 		t.Errorf("too little of something to show anything: %+v", *m)
 	}
 }
@@ -129,10 +130,11 @@ type course struct {
 	twin   *engine.Engine
 	memory flow.Memory // the twin's
 	guests map[uint32]*silentGuest
-	number map[uint32]uint32 // of attachments, as the shape has it, by index
+	number map[uint32]uint32 // of attachments, as the shape has it, by index; the services have none
 	last   uint32            // index that there ever was
 	sent   map[uint32]uint64 // by index
 	events map[int]reference.Event
+	private
 }
 
 // silentGuest is one whose kernel says nothing, so that what is on its wire is ours.
@@ -144,7 +146,8 @@ type silentGuest struct {
 func newCourse(t *testing.T, shape *reference.Lab, seen *met) *course {
 	t.Helper()
 	c := &course{
-		bed: start(t, parse(t, scenarioOf(t, shape)), true), shape: shape, seen: seen, memory: flow.NewMemory(1<<12, 64), guests: map[uint32]*silentGuest{},
+		bed: start(t, parse(t, scenarioOf(t, shape, endpoints{true, true})), true), shape: shape, seen: seen, memory: flow.NewMemory(1<<12, 64),
+		private: private{endpoints: endpoints{true, true}}, guests: map[uint32]*silentGuest{},
 		number: map[uint32]uint32{}, sent: map[uint32]uint64{}, events: map[int]reference.Event{},
 	}
 	var err error
@@ -171,7 +174,7 @@ func (c *course) meet() {
 		there[h.ID] = node("", hostName(h.ID))
 	}
 	for id, g := range c.guests {
-		if _, ok := there[id]; !ok {
+		if _, ok := there[id]; !ok && id != servicesID {
 			g.tap.Close()
 			delete(c.guests, id)
 		}
@@ -183,8 +186,23 @@ func (c *course) meet() {
 			c.number[c.guests[id].index] = id
 		}
 	}
+	c.meetServices()
 	c.last = uint32(len(c.plan.Network.Attachments) - 1)
 	c.receive(nil)
+}
+
+// meetServices makes the services one more guest that says nothing.
+func (c *course) meetServices() {
+	c.t.Helper()
+	namespace := hostnet.ServicesNamespace(c.name)
+	inside := func(f func() error) error { return c.host.InGuest(namespace, f) }
+	if err := silence(inside); err != nil {
+		c.t.Fatal(err)
+	}
+	if c.guests[servicesID] == nil {
+		a := c.attachmentIn(namespace)
+		c.guests[servicesID] = &silentGuest{a.Index, openTap(c.t, inside, a)}
+	}
 }
 
 // take takes a step in the lab and in its twin, and says what it was and how they differ.
@@ -225,7 +243,8 @@ func (c *course) change(s reference.Step) string {
 	c.shape = c.shape.Clone()
 	what, _, _ := c.shape.Edit(s.Seed)
 	tame(c.shape)
-	if err := c.Apply(context.Background(), parse(c.t, scenarioOf(c.t, c.shape)).Model); err != nil {
+	what += c.private.edit(s.Seed)
+	if err := c.Apply(context.Background(), parse(c.t, scenarioOf(c.t, c.shape, c.endpoints)).Model); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := c.twin.SetNetwork(monotonic(), c.plan.Network); err != nil {
@@ -242,6 +261,7 @@ func (c *course) send(s reference.Step) (line, difference string) {
 	if !ok {
 		return "", ""
 	}
+	id, p = c.divert(s, id, p)
 	from := c.guests[id]
 	packets, how := wired(s.Seed, &p)
 	before, counted := c.twinLedger(), c.upcalls(from.index)
@@ -255,11 +275,16 @@ func (c *course) send(s reference.Step) (line, difference string) {
 			c.t.Fatalf("send %x: %v", b, err)
 		}
 	}
-	c.events[s.ID] = e
+	if id != servicesID {
+		c.events[s.ID] = e
+	}
 	c.sent[from.index] += uint64(len(packets))
 	difference = c.compare(want)
 	hits := len(packets) - int(c.upcalls(from.index)-counted)
 	fates := c.twinLedger().since(before)
+	if want[c.guests[servicesID].index] != nil {
+		c.seen.served += hits
+	}
 	c.tell(len(packets), hits, fates, &e)
 	line = fmt.Sprintf("%v: #%d sends %v%s: %v", s, id, &p, how, fates)
 	if e.To != 0 {
@@ -295,6 +320,9 @@ func (c *course) decide(from uint32, b []byte, to arrivals, e *reference.Event) 
 	emitted := c.twin.Handle(monotonic(), from, [][]byte{raw}, out)
 	arrive := func(index uint32, b []byte) {
 		to[index] = append(to[index], b)
+		if index == c.guests[servicesID].index {
+			c.private.heard(e.From, e.Sent, b)
+		}
 	}
 	took := func(index uint32, b []byte) {
 		if p, ok := modelOf(b); ok && c.number[index] != 0 {
@@ -321,7 +349,7 @@ func (c *course) compare(want arrivals) string {
 	frames, got := map[uint32][]string{}, map[uint32][]string{}
 	for index, packets := range want {
 		tap := c.guests[c.number[index]]
-		if tap == nil {
+		if tap == nil || tap.index != index {
 			return fmt.Sprintf("the twin delivers to attachment %d, which is nobody's", index)
 		}
 		for _, b := range packets {

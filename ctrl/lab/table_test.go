@@ -13,6 +13,7 @@ import (
 //	a: public  10.0.0.0/24  web .10 (198.51.100.7)  near .11  two .12 (198.51.100.8)  fw .13 (no source check)
 //	           routes: igw, blackhole, fw, near, nat.out
 //	   private 10.0.1.0/24  app .10  sealed .11   routes: peering.ac
+//	           endpoint.sqs .4  load balancer of endpoint_service.shop .5   routes, as those of public: endpoint.s3
 //	   vault   10.0.2.0/24  db .10   acl vault
 //	   behind  10.0.3.0/24  shielded .10 (198.51.100.10)   the internet gateway's table leads to fw
 //	   lost    10.0.4.0/24  lost .10 (198.51.100.11)   the internet gateway's table leads to near, which has no public address
@@ -79,6 +80,10 @@ vpcs:
       inner: {subnet: inner, ip: 10.0.5.10, ipv6: "2600:1f18:aa00:5::10", sg: [open]}
       lap: {subnet: round, ip: 10.0.6.10, sg: [open]}
       db: {subnet: vault, ip: 10.0.2.10, ipv6: "2600:1f18:aa00:2::10", sg: [open]}
+    endpoints:
+      s3: {type: gateway, service: s3, route_tables: [private, public]}
+      sqs: {type: interface, service: sqs, subnets: [private], sg: [open], dualstack: true}
+    endpoint_services: {shop: {targets: [db], ports: [5432], subnets: [private]}}
   b:
     cidr: 10.0.0.0/16
     subnets: {public: {cidr: 10.0.0.0/24, az: a}}
@@ -117,6 +122,8 @@ const (
 	lap                  = "10.0.6.10"
 	store, store6        = "10.9.0.10", "2600:1f18:cc00::10"
 	nat, natPublic       = "10.0.0.20", "198.51.100.20"
+	s3                   = "52.216.0.1"
+	sqs, sqs6, shop      = "10.0.1.4", "2600:1f18:aa00:1::4", "10.0.1.5"
 	host, host6          = "203.0.113.80", "2001:db8:cafe::80"
 )
 
@@ -239,7 +246,7 @@ func (r row) after(s ...sending) row {
 func table() []row {
 	var rows []row
 	for _, topic := range []func() []row{
-		withinSubnet, acrossSubnets, connections, routes, gateway, edgeTable, natGateway, egressOnly, peerings, icmpErrors, sources, services, headers,
+		withinSubnet, acrossSubnets, connections, routes, gateway, edgeTable, natGateway, egressOnly, peerings, icmpErrors, sources, toServices, headers,
 		fragments, malformed, atTheDoor,
 	} {
 		rows = append(rows, topic()...)
@@ -259,6 +266,12 @@ func peerings() []row {
 		stops("from who is in no group that the peer admits", "sealed", labtest.TCP(sealed, 1030, store, 443, syn), flow.SGRulesMismatch, "store/sg-in"),
 		stops("without a route to the peer", "near", labtest.UDP(near, 1030, store, 53), flow.IGWNoPublicIPEgress, "igw"),
 		stops("to an address of the peer that nobody has", "app", labtest.UDP(app, 1030, "10.9.0.77", 53), flow.UnknownDestination, "peering.ac"),
+		stops("UDP by a gateway endpoint", "app", labtest.UDP(app, 1030, s3, 443), flow.VPCEGatewayProtocol, "endpoint.s3"),
+		stops("a foreign source by a gateway endpoint", "fw", labtest.TCP("172.20.0.9", 1030, s3, 443, syn), flow.VPCESourceNotInVPC, "endpoint.s3"),
+		stops("UDP to an interface endpoint", "near", labtest.UDP(near, 1030, sqs, 443), flow.VPCEInterfaceProtocol, "endpoint.sqs"),
+		stops("a source without an interface at an interface endpoint", "fw", labtest.TCP("10.0.9.9", 1030, sqs, 443, syn), flow.ServiceSourceUnknown, "endpoint.sqs"),
+		stops("to a load balancer from its own VPC", "near", labtest.UDP(near, 1030, shop, 5432), flow.NLBInbound, "endpoint_service.shop"),
+		stops("to a resolver's other port", "near", labtest.UDP(near, 1030, "10.0.0.2", 54), flow.ServiceUnavailable, "near/service").slowly(),
 		stops("past the peer", "app", labtest.UDP(app, 1030, "172.30.0.1", 53), flow.PCXAddressNotInVPC, "peering.ac"),
 		stops("to the peer's internet gateway", "store", labtest.UDP(store, 1030, host, 53), flow.PCXAddressNotInVPC, "peering.ac"),
 	}
@@ -397,6 +410,7 @@ func gateway() []row {
 		stops("to a private address", "web", labtest.UDP(web, 1000, "192.168.1.1", 53), flow.IGWDestinationRFC1918, "igw"),
 		stops("to shared address space", "web", labtest.UDP(web, 1000, "100.64.0.1", 53), flow.IGWDestinationRFC6598, "igw"),
 		stops("to an address that nobody has", "web", labtest.UDP(web, 1000, "8.8.8.8", 53), flow.UnknownDestination, "internet"),
+		stops("to an endpoint's IPv6 address", "example", labtest.TCP(host6, 1000, sqs6, 443, syn), flow.VPCEDeniesIGW, "igw"),
 		stops("to a public address that is mapped to nothing", "example", labtest.UDP(host, 1000, "198.18.0.77", 53),
 			flow.IGWNoPrivateIPIngress, "igw"),
 		stops("one host to a hole in the internet", "example", labtest.UDP(host, 1000, "8.8.8.8", 53), flow.UnknownDestination, "internet"),
@@ -523,7 +537,7 @@ func sources() []row {
 	}
 }
 
-func services() []row {
+func toServices() []row {
 	to := func(name, dst string) row {
 		src := web
 		if dst[4] == ':' {
@@ -532,10 +546,9 @@ func services() []row {
 		return stops(name, "web", labtest.UDP(src, 1000, dst, 53), flow.ServiceUnavailable, "web/service")
 	}
 	return []row{
-		to("the metadata service", "169.254.169.254"),
-		to("the resolver", "10.0.0.2"),
+		to("the metadata service", "169.254.169.254").slowly(),
 		to("the router", "10.0.0.1"),
-		to("the metadata service over IPv6", "fd00:ec2::254"),
+		to("the metadata service over IPv6", "fd00:ec2::254").slowly(),
 		to("a link-local address", "fe80::1"),
 	}
 }

@@ -28,6 +28,10 @@ var usuals = map[Verb]usual{
 	Send:  {[]Outcome{OK, Timeout, Refused, Unreachable}, true, false},
 	Say:   {[]Outcome{OK, Timeout, Reset}, true, true},
 	Close: {[]Outcome{OK}, false, false},
+
+	DNS:      {[]Outcome{OK, NXDomain, Timeout, Refused, Unreachable}, true, false},
+	S3:       {[]Outcome{OK, Denied, NXDomain, Timeout, Refused, Reset, Unreachable}, true, false},
+	DynamoDB: {[]Outcome{OK, Denied, NXDomain, Timeout, Refused, Reset, Unreachable}, true, false},
 }
 
 // readCheck reads one check. Its shape was checked; here names are looked up in the lab as it is at this step.
@@ -57,6 +61,7 @@ func (st *state) readCheck(n *node) *Check {
 	if f == nil {
 		st.hold(n, c)
 	}
+	st.answers(n.get("expect").get("answers"), c)
 	st.agree(n, c)
 	st.hopExists(n.get("at"))
 	c.Logs, c.NoLogs = st.records(n, "logs", c.Do.Verb), st.records(n, "no_logs", c.Do.Verb)
@@ -155,12 +160,20 @@ func (st *state) agree(n *node, c *Check) {
 	if expect != nil && expect.kind == mapping {
 		said = expect.get("outcome")
 	}
-	if said != nil && textOf(said) != "" && !slices.Contains(u.outcomes, c.Expect.Outcome) {
-		words := make([]string, len(u.outcomes))
-		for i, o := range u.outcomes {
+	possible := u.outcomes
+	if c.Do.Name != "" {
+		possible = append(slices.Clone(possible), NXDomain)
+	}
+	if said != nil && textOf(said) != "" && !slices.Contains(possible, c.Expect.Outcome) {
+		words := make([]string, len(possible))
+		for i, o := range possible {
 			words[i] = string(o)
 		}
-		st.wrong(said, faultf(0, "it ends as "+choices(words), "%s never ends as %s", verb, quote(said.text)))
+		hint := "it ends as " + choices(words)
+		if c.Expect.Outcome == NXDomain && u.conn {
+			hint += "; only a DNS name can be one that does not exist"
+		}
+		st.wrong(said, faultf(0, hint, "%s never ends as %s", verb, quote(said.text)))
 	}
 	only := func(key, verbs string, allowed bool, of *node) {
 		if e, ok := of.find(key); ok && !allowed && !e.value.bad {
@@ -169,8 +182,12 @@ func (st *state) agree(n *node, c *Check) {
 	}
 	if expect != nil && expect.kind == mapping {
 		only("status", "`http`", c.Do.Verb == HTTP, expect)
-		only("body", "`http`", c.Do.Verb == HTTP, expect)
+		only("body", "`http`, `s3 get` and `dynamodb get`", c.Do.tellsBody(), expect)
+		only("answers", "`dns` and `s3 list`", c.Do.tellsAnswers(), expect)
 		only("exit", "`exec`", c.Do.Verb == Exec, expect)
+		if e, ok := expect.find("answers"); ok && c.Do.tellsAnswers() && c.Expect.Outcome != OK {
+			st.report(e.place, "only a query that is answered has `answers`", "remove them, or expect `ok`; `answers: []` says that there are none")
+		}
 		if e, ok := expect.find("mtu"); ok && c.Expect.Outcome != Unreachable {
 			st.report(e.place, "`mtu` is told by an ICMP error only", "add `outcome: unreachable`")
 		}
@@ -195,6 +212,9 @@ func (st *state) peeringExists(n *node, name string) {
 // hopExists checks that the NAME of NAME/sg-in is an interface or internet host of the lab, and that of nat.NAME a NAT gateway.
 func (st *state) hopExists(n *node) {
 	if textOf(n) == "" {
+		return
+	}
+	if st.managedHopExists(n) {
 		return
 	}
 	name, station, named := strings.Cut(n.text, "/")

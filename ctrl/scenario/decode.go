@@ -15,7 +15,11 @@ func (r *reader) decode(root *node) *vpc.Model {
 	m := &vpc.Model{Name: textOf(root.get("name")), Region: textOf(root.get("region")), Account: textOf(root.get("account")),
 		Tracking: decodeTracking(root.get("tracking"))}
 	for _, e := range root.get("vpcs").all() {
-		m.VPCs = append(m.VPCs, decodeVPC(e))
+		v := decodeVPC(e)
+		for _, e := range e.value.get("endpoints").all() {
+			v.Endpoints = append(v.Endpoints, r.decodeEndpoint(e))
+		}
+		m.VPCs = append(m.VPCs, v)
 	}
 	for _, e := range root.get("peerings").all() {
 		p := decodePeering(e)
@@ -25,6 +29,11 @@ func (r *reader) decode(root *node) *vpc.Model {
 			namesHosts(root, m.VPC(p.Accepter))
 		}
 	}
+	for _, v := range m.VPCs {
+		privateNames(root, v)
+	}
+	m.Services = r.decodeServices(root.get("services"))
+	m.Zones = r.privateZones(root.get("private_zones"))
 	for _, e := range root.get("flow_logs").all() {
 		m.FlowLogs = append(m.FlowLogs, decodeFlowLog(e))
 		r.filesInS3(e.value)
@@ -189,6 +198,9 @@ func decodeVPC(e entry) *vpc.VPC {
 	for _, e := range n.get("instances").all() {
 		v.Instances = append(v.Instances, decodeInstance(e))
 	}
+	for _, e := range n.get("endpoint_services").all() {
+		v.EndpointServices = append(v.EndpointServices, decodeEndpointService(e))
+	}
 	return v
 }
 
@@ -290,6 +302,7 @@ func decodeInstance(e entry) *vpc.Instance {
 	i := &vpc.Instance{
 		Name: e.key, Forward: boolOf(n.get("forward"), false),
 		Serve: decodeListeners(n.get("serve")), Run: textsOf(n.get("run")),
+		Role: vpc.Role{None: textOf(n.get("role")) == noRole, Name: textOf(n.get("role").get("name"))}, Metadata: decodeMetadata(n.get("metadata")),
 	}
 	check := boolOf(n.get("source_dest_check"), true)
 	i.Interfaces = append(i.Interfaces, decodeENI(n, e.key, "eth0", check))
@@ -312,13 +325,7 @@ func decodeENI(n *node, name, device string, check bool) *vpc.ENI {
 		Name: name, Device: device, Subnet: textOf(n.get("subnet")), IP: addrOf(n.get("ip")), Secondary: addrsOf(n.get("secondary")),
 		IPv6: addrOf(n.get("ipv6")), NoIPv6: textOf(n.get("ipv6")) == "none",
 		Public: addrOf(n.get("eip")), AutoPublic: textOf(n.get("eip")) == "auto",
-		SourceDestCheck: boolOf(n.get("source_dest_check"), check),
-	}
-	if groups := n.get("sg"); groups != nil {
-		eni.Groups = []vpc.GroupRef{}
-		for _, name := range textsOf(groups) {
-			eni.Groups = append(eni.Groups, vpc.GroupRef{Name: name})
-		}
+		SourceDestCheck: boolOf(n.get("source_dest_check"), check), Groups: groupsOf(n.get("sg")),
 	}
 	return eni
 }

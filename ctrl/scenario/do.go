@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -13,11 +12,8 @@ import (
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
-// The verbs of the language, supported or not, for the schema and near matches.
-var (
-	verbs      = []string{"ping", "ping6", "tcp", "udp", "http", "exec", "send", "say", "close"}
-	laterVerbs = []string{"dns", "s3", "dynamodb"}
-)
+// verbs are those of the language, for near matches.
+var verbs = []string{"ping", "ping6", "tcp", "udp", "http", "dns", "s3", "dynamodb", "exec", "send", "say", "close"}
 
 // parseDo reads what a check does. Hosts are looked up in d; without d only the form is checked. from is who acts, if that is known:
 // it gives `send` its source address.
@@ -33,6 +29,12 @@ func parseDo(s string, d *directory, from Node) (Do, *fault) {
 		return do.connect(p, d)
 	case HTTP:
 		return do.http(p, d)
+	case DNS:
+		return do.query(p)
+	case S3:
+		return do.s3(p, s, d, from)
+	case DynamoDB:
+		return do.dynamodb(p, s, d, from)
 	case Exec:
 		argv, f := splitArgs(s)
 		if f == nil && len(argv) < 2 {
@@ -59,24 +61,31 @@ func parseDo(s string, d *directory, from Node) (Do, *fault) {
 		do.Held = name.text
 		return do, p.rest()
 	}
-	switch {
-	case verb.text == "":
+	if verb.text == "" {
 		return do, faultf(0, "begin with "+choices(verbs), "there is nothing to do")
-	case slices.Contains(laterVerbs, verb.text):
-		return do, faultf(verb.at, "", "%s checks are %s", quote(verb.text), notSupported)
 	}
 	return do, faultf(verb.at, didYouMean(verb.text, verbs, "begin with"), "%s is nothing that a check does", quote(verb.text))
 }
 
-func resolve(w word, d *directory, want family) (netip.Addr, *fault) {
+// resolve finds the address that a word stands for, or the DNS name that it is.
+func resolve(w word, d *directory, want family) (netip.Addr, string, *fault) {
 	if w.text == "" {
-		return netip.Addr{}, faultf(w.at, "name an address, an instance or an internet host", "the host is missing")
+		return netip.Addr{}, "", faultf(w.at, "name an address, an instance, an internet host or a DNS name", "the host is missing")
 	}
 	if d == nil {
-		return netip.Addr{}, nil
+		return netip.Addr{}, "", nil
 	}
-	a, f := d.address(w.text, want)
-	return a, f.shift(w.at)
+	a, name, f := d.destination(w.text, want)
+	return a, name, f.shift(w.at)
+}
+
+// resolveAddress is resolve where a DNS name will not do.
+func resolveAddress(w word, d *directory) (netip.Addr, *fault) {
+	a, name, f := resolve(w, d, anyFamily)
+	if name != "" {
+		f = faultf(w.at, "name an address, an instance or an internet host", "a crafted packet has addresses, and %s is a DNS name", quote(name))
+	}
+	return a, f
 }
 
 func (do Do) ping(p *phrase, d *directory) (Do, *fault) {
@@ -85,7 +94,7 @@ func (do Do) ping(p *phrase, d *directory) (Do, *fault) {
 		want = ipv6
 	}
 	var f *fault
-	if do.Addr, f = resolve(p.take(), d, want); f != nil {
+	if do.Addr, do.Name, f = resolve(p.take(), d, want); f != nil {
 		return do, f
 	}
 	return do, p.rest()
@@ -106,27 +115,27 @@ func (do Do) connect(p *phrase, d *directory) (Do, *fault) {
 		return do, faultf(w.at, "write "+quote(string(do.Verb)+" "+port.text+" to HOST"), "expected `to`%s", notThis(w))
 	}
 	var f *fault
-	if do.Addr, f = resolve(p.take(), d, anyFamily); f != nil {
+	if do.Addr, do.Name, f = resolve(p.take(), d, anyFamily); f != nil {
 		return do, f
 	}
 	return do, p.rest()
 }
 
-// http reads a URL. A name in it stands for its address; VPC/NAME cannot, as its slash would begin the path.
+// http reads a URL. A name in it stands for its address, unless it is a DNS name; VPC/NAME cannot, as its slash would begin the path.
 func (do Do) http(p *phrase, d *directory) (Do, *fault) {
 	w := p.take()
-	const form = "write `http http://HOST/`, with HOST an address, an instance or an internet host"
+	const form = "write `http http://HOST/`, with HOST an address, an instance, an internet host or a DNS name"
 	if w.text == "" {
 		return do, faultf(w.at, form, "the URL is missing")
 	}
-	if strings.HasPrefix(w.text, "https:") {
-		return do, faultf(w.at, "use `http://`", "https is %s", notSupported)
-	}
 	u, err := url.Parse(w.text)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 		return do, faultf(w.at, form, "%s is not an http URL", quote(w.text))
 	}
-	do.Port = 80
+	if !strings.HasPrefix(w.text, u.Scheme) {
+		return do, faultf(w.at, "write "+quote(u.Scheme), "a URL's scheme is in lower case")
+	}
+	do.TLS, do.Port = u.Scheme == "https", schemePorts[u.Scheme]
 	if u.Port() != "" || strings.HasSuffix(u.Host, ":") {
 		n, ok := parseNumber(u.Port(), 65535)
 		if !ok || n == 0 {
@@ -134,12 +143,12 @@ func (do Do) http(p *phrase, d *directory) (Do, *fault) {
 		}
 		do.Port = uint16(n)
 	}
-	at := w.at + utf8.RuneCountInString("http://")
+	at := w.at + runes(u.Scheme+"://")
 	if strings.HasPrefix(u.Host, "[") {
 		at++
 	}
 	var f *fault
-	if do.Addr, f = resolve(word{u.Hostname(), at}, d, anyFamily); f != nil {
+	if do.Addr, do.Name, f = resolve(word{u.Hostname(), at}, d, anyFamily); f != nil {
 		return do, f
 	}
 	if do.Addr.IsValid() {
@@ -147,13 +156,16 @@ func (do Do) http(p *phrase, d *directory) (Do, *fault) {
 		if do.Addr.Is6() {
 			u.Host = "[" + u.Host + "]"
 		}
-		if do.Port != 80 {
+		if do.Port != schemePorts[u.Scheme] {
 			u.Host = netip.AddrPortFrom(do.Addr, do.Port).String()
 		}
 	}
 	do.URL = u.String()
 	return do, p.rest()
 }
+
+// schemePorts are the ports of URLs that name none.
+var schemePorts = map[string]uint16{"http": 80, "https": 443}
 
 // splitArgs takes a command apart as a shell would that expands nothing: blanks separate words, single and double quotes and
 // backslashes keep them together.
@@ -307,9 +319,9 @@ func (out *Packet) what(p *phrase, proto word) *fault {
 func (out *Packet) option(w word, p *phrase, d *directory) (f *fault) {
 	switch w.text {
 	case "to":
-		out.Dst, f = resolve(p.take(), d, anyFamily)
+		out.Dst, f = resolveAddress(p.take(), d)
 	case "from":
-		out.Src, f = resolve(p.take(), d, anyFamily)
+		out.Src, f = resolveAddress(p.take(), d)
 	case "size":
 		out.Size, f = sendNumber(p.take(), w.text, 0, maxSendSize)
 	case "ttl":

@@ -39,6 +39,32 @@
 //     format has interface-id, srcaddr and dstaddr: then it is told by the interface's own addresses. `log-status: NODATA` or SKIPDATA asks
 //     for records of the time since the check began that belong to no connection. An ICMP error belongs to the connection that it quotes.
 //     `exec` has no connection that is known.
+//   - HOST with a dot that is neither an address nor a reference is a DNS name, which whoever acts looks up: example.com, also where an
+//     internet host is called example, but not web.pubilc of an instance web. endpoint.NAME is the interface of an interface endpoint and
+//     endpoint_service.NAME that of a service's load balancer, each with .SUBNET behind where there are several. `send` needs addresses.
+//   - An endpoint's `service` is an AWS service's code or VPC/NAME. Its `ip` is a mapping from subnets to addresses. `private_dns` is true
+//     by default for an AWS service's interface endpoint in a VPC with both DNS attributes. Route tables may be main and those that subnets
+//     have inline. `expect_state` is available, pendingAcceptance, rejected or failed, and may be left out. pl.s3 and pl.dynamodb
+//     are for groups' rules; no route names them or an endpoint.
+//   - An endpoint service has `acceptance: false`, no `principals` but its own account, and its targets' subnets by default, one an
+//     availability zone. What was accepted stays so unless `rejected`; rejected, unless `accepted`. An endpoint whose service a change
+//     removes has failed, for good.
+//   - A policy document is a mapping; all its scalars become JSON strings. Words such as aws:SourceVpce, s3:GetObject and
+//     arn:aws:s3:::logs/* need no quotes, even inside {}. ${endpoint.NAME} is of the policy's own VPC, and in `services` of any VPC;
+//     ${VPC/endpoint.NAME} and ${vpc.NAME} are of the lab. What a change removed keeps its ID. A role's `name` is the instance's by
+//     default; instances that name the same role in one account have one policy. `role: none` is an instance without any.
+//   - A table's `key` and `sort` are an attribute and its type, S by default: `id N`. A private zone's record is an address, a list of them,
+//     or a mapping from A, AAAA, CNAME, MX, NS, PTR, SRV and TXT to values, with a `TTL` of 300 by default. Its name is `@`, relative to
+//     the zone, or whole.
+//   - `dns NAME [TYPE]` asks for A by default; an address stands for its reverse name and PTR. `answers` of A and AAAA may name HOSTs;
+//     `answers: []` is a name without records of that type. `s3` and `dynamodb` take `in REGION` and `by endpoint.NAME` behind; the region
+//     is the endpoint's, or that of the bucket or table if `services` has it, or the caller's. `dynamodb get` takes the values of the key of a table in
+//     `services`, or the key as JSON. `answers` also goes with `s3 list`, and `body` with `s3 get` and `dynamodb get`.
+//     AWS's services answer `tcp 80` as the lab's own listeners do, with `seen_as` and `keep`; `http` at one that is not emulated tells
+//     `seen_as`, too.
+//   - `az_down` and `az_up` take a whole zone, such as us-east-1b, that a subnet of the lab lies in.
+//   - Hops of endpoints are endpoint.NAME, and with a station behind endpoint.sqs/sg-in; of load balancers endpoint_service.NAME likewise,
+//     with those stations that a NAT gateway has.
 //   - `tracking` at the top level, our own key, sets AWS's idle timeouts of tracked connections for all interfaces:
 //     {tcp_established: 350s, udp_stream: 120s, udp: 30s}.
 //   - `at` is a hop in full (web/sg-in) or without its name (sg-in). Those of a NAT gateway are nat.NAME itself and

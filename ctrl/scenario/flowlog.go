@@ -12,11 +12,11 @@ import (
 
 // watchedKinds begin references to what a flow log can watch.
 var watchedKinds = []string{string(vpc.ResourceVPC), string(vpc.ResourceSubnet), string(vpc.ResourceInstance), string(vpc.ResourceENI),
-	string(vpc.ResourceNAT)}
+	string(vpc.ResourceNAT), string(vpc.ResourceEndpoint)}
 
 // parseWatched reads what a flow log watches: KIND.NAME, or VPC/KIND.NAME.
 func parseWatched(s string) (vpc.Resource, *fault) {
-	const forms = "write `vpc.NAME`, `subnet.NAME`, `instance.NAME`, `eni.NAME.ethN` or `nat.NAME`, and `VPC/` before it where several VPCs have the name"
+	const forms = "write `vpc.NAME`, `subnet.NAME`, `instance.NAME`, `eni.NAME.ethN`, `nat.NAME` or `endpoint.NAME`, and `VPC/` before it where several VPCs have the name"
 	owner, rest, foreign := strings.Cut(s, "/")
 	if !foreign {
 		owner, rest = "", s
@@ -29,8 +29,6 @@ func parseWatched(s string) (vpc.Resource, *fault) {
 		return r, faultf(0, nameHint, "%s is not a name", quote(owner))
 	case !named && slices.Contains(watchedKinds, kind):
 		return r, faultf(at, "write "+quote(kind+".NAME"), "%s needs a name", quote(kind))
-	case kind == "endpoint" && named:
-		return r, faultf(at, "", "flow logs of an `endpoint` are %s", notSupported)
 	case !slices.Contains(watchedKinds, kind):
 		hint := forms
 		if meant := near(kind, watchedKinds); named && meant != "" {
@@ -39,6 +37,13 @@ func parseWatched(s string) (vpc.Resource, *fault) {
 		return r, faultf(at, hint, "%s is nothing that a flow log can watch", quote(s))
 	case foreign && r.Kind == vpc.ResourceVPC:
 		return r, faultf(0, "write "+quote(rest), "a VPC lies in no other")
+	case r.Kind == vpc.ResourceEndpoint:
+		endpoint, subnet, further := strings.Cut(name, ".")
+		f := checkName(endpoint)
+		if f == nil && further {
+			f = checkName(subnet).shift(len(endpoint) + 1)
+		}
+		return r, f.shift(at + len(kind) + 1)
 	case r.Kind == vpc.ResourceENI:
 		target := vpc.Resource{Kind: r.Kind, VPC: owner, Name: targetOf(rest).Name}
 		return target, checkTarget(rest).shift(at)

@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(lab))
 	f.Add([]byte(gatewayLab))
+	f.Add([]byte(serviceLab))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		s, err := Parse("fuzz.yaml", src)
 		if err == nil {
@@ -54,6 +55,10 @@ func FuzzRule(f *testing.F) {
 		"s3://logs/prefix", "s3://lo", "s3://logs/a/../AWSLogs", "cloudwatch:/vpc/web", "file:out/x.log", "arn:aws:s3:::logs", "file:é", "file",
 		"${version} ${srcaddr}", "${srcaddr} dstaddr", " ${pksrcaddr}é ${", "vpc.app", "data/subnet.web", "eni.web.eth1", "app/eni.web.eth", "nat.",
 		"6", "-", "65536", "99999999999999999999",
+		"dns db.corp.internal AAAA", "dns 2001:db8::1", "s3 put logs/a 'b c' in eu-west-1", "s3 list logs by app/endpoint.s3", "s3 get logs/é by endpoint.",
+		`dynamodb put orders {"id": 1} in us-west-2`, "dynamodb get orders 1 \"2", "http https://db.example.com:8443/", "data/endpoint.sqs.web", "endpoint.",
+		"corp.internal", "_sip._tcp", "*.any", "@", "10 mail.corp", "1 2 3 sip.corp.", "id N", "logs.a--b", "data/shop", "com.amazonaws.us-east-1.s3",
+		"endpoint.sqs/sg-in", "http://127.0.0.1:9000",
 		"send udp 53 to db size 100 fragments 48-108,0-48", "send icmp 8 to db size 99 fragments 16", " icmpv6\t128/0 from 2001:db8::/32 ", "tcp 80 to x", "", "é",
 	} {
 		f.Add(seed)
@@ -75,7 +80,9 @@ func FuzzRule(f *testing.F) {
 			t.Fatalf("%q is an entry %+v, but should not be", s, entry)
 		}
 		fields := []text{fieldValue(flowlog.SrcPort), fieldValue(flowlog.Protocol), fieldValue(flowlog.Bytes)}
-		for _, value := range append(fields, linkDelay, linkLoss, linkRate, watched, destination, logFormat) {
+		fields = append(fields, linkDelay, linkLoss, linkRate, watched, destination, logFormat, serviceForms, endpointRef, bucketName, keyText,
+			backendURL, zoneName, recordName, targetName, numbered("x", 1), numbered("x", 3), wholeZone)
+		for _, value := range fields {
 			if fault := value.parse(s); fault != nil {
 				checkFault(t, s, fault)
 			} else if !value.matches(s) {
@@ -89,6 +96,9 @@ func FuzzRule(f *testing.F) {
 		}
 	})
 }
+
+// serviceForms is serviceText with the schema's pattern for any service: which there are is not for its form to say.
+var serviceForms = text{want: "a service", parse: serviceText.parse, pattern: `^([A-Za-z0-9][A-Za-z0-9.-]*|` + reName + `/` + reName + `)$`}
 
 // checkFault checks that a fault lies inside the text and says something.
 func checkFault(t *testing.T, s string, f *fault) {

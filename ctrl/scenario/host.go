@@ -11,10 +11,12 @@ import (
 
 // directory finds instances and internet hosts of one model by what checks call them.
 type directory struct {
+	model     *vpc.Model
 	instances map[string][]resident // by name; several VPCs may have one of the name
 	hosts     map[string]*vpc.Host
 	vpcs      map[string]*vpc.VPC
 	gateways  map[string][]translator // NAT gateways by name
+	domains   map[string]bool         // the DNS names of internet hosts, in lower case
 	names     []string                // everything a NAME can be, in file order
 	hops      []string                // interfaceNames, once it was asked for
 	byID      map[vpc.ENIID]nic       // nics, once it was asked for
@@ -34,8 +36,8 @@ type translator struct {
 }
 
 func newDirectory(m *vpc.Model, complete bool) *directory {
-	d := &directory{instances: map[string][]resident{}, hosts: map[string]*vpc.Host{}, vpcs: map[string]*vpc.VPC{},
-		gateways: map[string][]translator{}, complete: complete}
+	d := &directory{model: m, instances: map[string][]resident{}, hosts: map[string]*vpc.Host{}, vpcs: map[string]*vpc.VPC{},
+		domains: map[string]bool{}, gateways: map[string][]translator{}, complete: complete}
 	for _, v := range m.VPCs {
 		d.vpcs[v.Name] = v
 		for _, i := range v.Instances {
@@ -51,6 +53,9 @@ func newDirectory(m *vpc.Model, complete bool) *directory {
 	for _, h := range m.Hosts {
 		d.hosts[h.Name] = h
 		d.names = append(d.names, h.Name)
+		for _, name := range h.Names {
+			d.domains[strings.ToLower(name)] = true
+		}
 	}
 	return d
 }
@@ -122,8 +127,9 @@ const (
 
 // address resolves a HOST: an address; an instance or internet host, which stands for its private IPv4 address (its IPv6 address
 // where IPv6 is asked for); NAME.public and NAME.ipv6; NAME.ethN for a further interface, also NAME.ethN.public and NAME.ethN.ipv6;
-// nat.NAME and nat.NAME.public for the primary addresses of a NAT gateway; all of them also behind VPC/. The address is invalid
-// without a fault when the model is not complete.
+// nat.NAME and nat.NAME.public for the primary addresses of a NAT gateway; endpoint.NAME for the interface of an endpoint, and
+// endpoint_service.NAME for that of a load balancer, with .SUBNET where there are several; all of them also behind VPC/. The address is
+// invalid without a fault when the model is not complete.
 func (d *directory) address(s string, want family) (netip.Addr, *fault) {
 	if s == "" {
 		return netip.Addr{}, faultf(0, "name an address, an instance or an internet host", "the host is missing")
@@ -141,11 +147,18 @@ func (d *directory) address(s string, want family) (netip.Addr, *fault) {
 		a, f := d.gatewayAddress(g, s[at:], want)
 		return a, f.shift(at)
 	}
+	if i, at, f := d.managed(s); f != nil || i != nil {
+		if f != nil {
+			return netip.Addr{}, f
+		}
+		a, f := d.managedAddress(i, s[at:], want)
+		return a, f.shift(at)
+	}
 	whole, variant, _ := strings.Cut(s, ".")
 	r, h, f := d.find(whole)
 	if f != nil {
 		if !strings.Contains(s, "/") && !strings.HasPrefix(f.what, quote(whole)+" is an instance of several") {
-			f.what = quote(s) + " is neither an address, an instance nor an internet host; DNS names are " + notSupported
+			f.what = quote(s) + " is neither an address, an instance nor an internet host"
 			f.hint = ""
 			if meant := near(whole, d.names); meant != "" {
 				f.hint = "did you mean " + quote(meant+strings.TrimPrefix(s, whole)) + "?"
@@ -334,7 +347,7 @@ func (d *directory) interfaceAddress(eni *vpc.ENI, whole, form string, want fami
 	return a, nil
 }
 
-// interfaceNames are the names by which hops call interfaces, internet hosts and NAT gateways: web, firewall.eth1, nat.out.
+// interfaceNames are the names by which hops call interfaces, internet hosts, NAT gateways and endpoints: web, firewall.eth1, nat.out.
 func (d *directory) interfaceNames() []string {
 	if d.hops != nil {
 		return d.hops
@@ -351,6 +364,12 @@ func (d *directory) interfaceNames() []string {
 	}
 	for name := range d.gateways {
 		d.hops = append(d.hops, "nat."+name)
+	}
+	for _, name := range d.managedNames("endpoint", "") {
+		d.hops = append(d.hops, "endpoint."+name)
+	}
+	for _, name := range d.managedNames(serviceKind, "") {
+		d.hops = append(d.hops, serviceKind+"."+name)
 	}
 	slices.Sort(d.hops)
 	return d.hops

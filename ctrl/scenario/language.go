@@ -72,26 +72,29 @@ var (
 	rate = text{want: "a number from 0 to 1000000; 1 is real time", types: []scalarType{typeNumber}, parse: checkRate}
 
 	actor = text{want: "an instance or an internet host: `NAME` or `VPC/NAME`", pattern: `^(` + reName + `/)?` + reName + `$`}
-	host  = text{want: "an address, or an instance, internet host or NAT gateway as in `web`, `web.ipv6`, `VPC/web`, `nat.out.public`",
+	host  = text{want: "an address, or an instance, internet host, NAT gateway or endpoint as in `web`, `web.ipv6`, `VPC/web`, `nat.out.public`, `endpoint.sqs`",
 		pattern: `^` + reHost + `$`}
 	doText = text{want: "what to do: `ping HOST`, `tcp PORT to HOST`, `http URL` …", parse: checkDo, example: "tcp 80 to web",
 		pattern: `^` + reEdge + `(ping6?` + reSpace + reHost + `|(tcp|udp)` + reSpace + `[0-9]{1,5}` + reSpace + `to` + reSpace + reHost +
-			`|http` + reSpace + `http://` + reHost +
+			`|http` + reSpace + `https?://` + reHost + `|dns` + reSpace + reHost + `(` + reSpace + reHost + `)?` +
+			`|s3` + reSpace + `(put|get|list)` + reSpace + `[\s\S]+|dynamodb` + reSpace + `(put|get)` + reSpace + `[\s\S]+` +
 			`|exec` + reSpace + `[\s\S]+|send` + reSpace + `[\s\S]+|(say|close)` + reSpace + reName + `)` + reEdge + `$`}
 	duration = text{want: "a duration such as 10s, 5m or 1h30m", pattern: `^` + reDuration + `$`, parse: checkDuration}
-	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable)},
-		later: []string{"denied", "nxdomain"}}
+	outcome  = text{words: []string{string(OK), string(Timeout), string(Refused), string(Reset), string(Unreachable), string(Denied),
+		string(NXDomain)}}
 	reason = text{want: "a drop reason such as ENI_SG_RULES_MISMATCH", words: reasonCodes()}
-	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`, `nat.NAME` or `peering.NAME`",
+	hop    = text{want: "a hop: `NAME/sg-in`, a station such as `acl-out`, or `igw`, `nat.NAME`, `peering.NAME` or `endpoint.NAME`",
 		pattern: `^((` + reName + `(\.eth[0-9]{1,2})?/)?(` + strings.Join(stations, "|") + `)|` + strings.Join(places, "|") +
-			`|peering\.` + reName + `|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
+			`|peering\.` + reName + `|nat\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?` +
+			`|endpoint\.` + reName + `(/(` + strings.Join(stations, "|") + `))?` +
+			`|endpoint_service\.` + reName + `(/(` + strings.Join(natStations, "|") + `))?)$`,
 		parse: checkHop}
 	linkDelay = text{want: "a duration up to 10s, such as 60ms", pattern: duration.pattern, parse: checkDelay}
 	linkLoss  = text{want: "a percentage such as 0.1%", pattern: `^[0-9]+(\.[0-9]+)?%$`, parse: checkLoss}
 	linkRate  = text{want: "bits per second, such as 100Mbit", pattern: `^[0-9]+(\.[0-9]+)?(bit|kbit|Mbit|Gbit)$`, parse: checkLinkRate}
 
-	watched = text{want: "what is watched, such as `vpc.app`, `subnet.web`, `instance.web`, `eni.web.eth1` or `nat.out`",
-		pattern: `^(` + reName + `/)?((vpc|subnet|instance|nat)\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?)$`, parse: checkWatched}
+	watched = text{want: "what is watched, such as `vpc.app`, `subnet.web`, `instance.web`, `eni.web.eth1`, `nat.out` or `endpoint.sqs`",
+		pattern: `^(` + reName + `/)?((vpc|subnet|instance|nat)\.` + reName + `|eni\.` + reName + `(\.eth[0-9]{1,2})?|endpoint\.` + reName + `(\.` + reName + `)?)$`, parse: checkWatched}
 	destination = text{want: "where the records go: `s3://BUCKET/PREFIX`, `cloudwatch:/GROUP` or `file:PATH`", parse: checkDestination,
 		pattern: `^(s3://[a-z0-9.-]{3,63}(/[\s\S]*)?|cloudwatch:[A-Za-z0-9_/.#-]{1,512}|file:[\s\S]+)$`, example: "s3://logs/prefix"}
 	logFormat = text{want: "fields such as `${srcaddr} ${dstaddr} ${action}`", parse: checkFormat,
@@ -109,6 +112,12 @@ func ruleText(want, number, direction, peer string, parse func(string) *fault) t
 
 // stations are the hops that belong to an interface or host, places the others.
 var stations, places = fabric.Stations()
+
+// zoneDown and zoneUp are the keys of the steps that take an availability zone down and bring it up again.
+const (
+	zoneDown = "az_down"
+	zoneUp   = "az_up"
+)
 
 // natStations are the hops of a NAT gateway's interface, beside the gateway itself.
 var natStations = []string{"acl-in", "acl-out", "route"}
@@ -149,7 +158,9 @@ var (
 			field{key: "forward", about: "The guest forwards packets, as an appliance does.", is: boolean},
 			field{key: "serve", about: "Built-in listeners.", is: array{listener}},
 			field{key: "run", about: "A program to run in the instance, and its arguments.", is: array{freeText}},
-			field{key: "role", is: later{}},
+			field{key: "role", about: "What the instance's programs may do; everything by default, and nothing that takes credentials if it is `none`.",
+				is: either{noRoleText, roleObject}},
+			field{key: "metadata", about: "How the instance's metadata service answers.", is: metadataObject},
 		)}
 
 	subnetObject = object{name: "subnet", about: "A subnet in one availability zone.", excludes: [2]string{"routes", "route_table"},
@@ -213,7 +224,9 @@ var (
 		{key: "security_groups", about: "Security groups by name; `default` is the default one.",
 			is: dict{key: nameText, of: groupObject, noun: "security group"}},
 		{key: "instances", about: "Instances by name.", is: dict{key: nameText, of: instanceObject, noun: "instance"}},
-		{key: "endpoints", is: later{}},
+		{key: "endpoints", about: "VPC endpoints by name.", is: dict{key: nameText, of: endpointObject, noun: "VPC endpoint"}},
+		{key: "endpoint_services", about: "What the VPC offers to others by AWS PrivateLink, by name.",
+			is: dict{key: nameText, of: endpointServiceObject, noun: "endpoint service"}},
 	}}
 
 	linkObject = object{name: "link", about: "What a peering connection's packets meet on their way, in each direction by itself.",
@@ -244,7 +257,7 @@ var (
 
 	flowLogObject = object{name: "flow log", about: "A flow log: what is recorded of whose packets, and where the records go. It cannot be changed.",
 		fields: []field{
-			{key: "resource", about: "Whose packets: a VPC, a subnet, an instance's interface, or a NAT gateway.", is: watched, required: true},
+			{key: "resource", about: "Whose packets: a VPC, a subnet, an instance's interface, a NAT gateway, or an interface endpoint.", is: watched, required: true},
 			{key: "traffic", about: "Which of them: all, or those that are accepted or rejected.", required: true,
 				is: text{words: []string{string(vpc.LogAll), string(vpc.LogAccept), string(vpc.LogReject)}}},
 			{key: "interval", about: "The aggregation interval in lab time: 60s, or 600s by default.", is: duration},
@@ -266,17 +279,17 @@ var (
 	expectObject = object{name: "expectation", fields: []field{
 		{key: "outcome", about: "How it ends; ok by default.", is: outcome},
 		{key: "status", about: "http: this status exactly.", is: status},
-		{key: "body", about: "http: this body exactly.", is: freeText},
+		{key: "body", about: "http and s3 get: this body exactly; dynamodb get: this item, as JSON.", is: freeText},
 		{key: "mtu", about: "unreachable: the MTU that the ICMP error tells.", is: mtu},
 		{key: "exit", about: "exec: the exit status.", is: exit},
-		{key: "answers", is: later{}},
+		{key: "answers", about: "dns: all records of the type that is asked for, in any order; s3 list: all keys. [] is none.", is: array{answerText}},
 	}}
 
 	recordObject = object{name: "record", about: "A flow-log record: what it says in the fields that are named here.",
 		excludes: [2]string{"interface", "interface-id"}, fields: append([]field{
 			{key: "log", about: "The flow log that it is in.", is: nameText, required: true},
-			{key: "interface", about: "Whose record it is: an instance, NAME.ethN, nat.NAME, or an ENI's ID.",
-				is: text{want: "an instance, `nat.NAME` or an ENI's ID", pattern: host.pattern}},
+			{key: "interface", about: "Whose record it is: an instance, NAME.ethN, nat.NAME, endpoint.NAME, or an ENI's ID.",
+				is: text{want: "an instance, `nat.NAME`, `endpoint.NAME` or an ENI's ID", pattern: host.pattern}},
 		}, recordFields()...)}
 
 	checkObject = object{name: "check", about: "Something that happens in the lab, and how it must end.",
@@ -302,13 +315,21 @@ var (
 		{key: "advance", about: "The lab's clock jumps by this: a duration such as 350s, 5m or 2d.", is: duration, required: true},
 	}}
 
+	zoneDownObject = object{name: zoneDown, fields: []field{
+		{key: zoneDown, about: "This availability zone fails: what is in it is unreachable until `az_up`.", is: wholeZone, required: true},
+	}}
+
+	zoneUpObject = object{name: zoneUp, fields: []field{
+		{key: zoneUp, about: "This availability zone is back.", is: wholeZone, required: true},
+	}}
+
 	// stepVariants are what the elements of `checks` can be.
 	stepVariants = variants{
 		{"do", checkObject},
 		{"change", changeObject},
 		{"advance", advanceObject},
-		{"az_down", later{"`az_down` steps are"}},
-		{"az_up", later{"`az_up` steps are"}},
+		{zoneDown, zoneDownObject},
+		{zoneUp, zoneUpObject},
 	}
 
 	internetObject = object{name: "internet", fields: []field{
@@ -341,7 +362,9 @@ var (
 		{key: "checks", about: "Checks, and steps between them, in order.",
 			is: array{stepVariants}, fixed: "add the check as a step of its own"},
 		{key: "flow_logs", about: "Flow logs by name.", is: dict{key: nameText, of: flowLogObject, noun: "flow log"}},
-		{key: "services", is: later{}},
+		{key: "private_zones", about: "Route 53 private hosted zones by domain name.",
+			is: dict{key: zoneName, of: privateZoneObject, noun: "private zone"}},
+		{key: "services", about: "What is in the lab's S3 and DynamoDB.", is: servicesObject},
 	}}
 )
 
@@ -434,7 +457,8 @@ func checkTarget(s string) *fault {
 		}
 		return faultf(len("eni.")+len(base)+1, "write "+quote("eni."+base+".eth1"), "%s is not an interface", quote(dev))
 	case "endpoint":
-		return faultf(0, "", "routes to %s are %s", quote(kind), notSupported)
+		return faultf(0, "name this table in a gateway endpoint's `route_tables`: its row comes and goes with that",
+			"route table contains unsupported route target: %s. VPC Endpoints of this type cannot be used as route targets", quote(s))
 	}
 	if strings.Contains(s, "/") {
 		return faultf(0, "use "+choices(targetKinds), "%s is not a target in this VPC", quote(s))
@@ -537,9 +561,8 @@ func checkHop(s string) *fault {
 	if slices.Contains(places, s) {
 		return nil
 	}
-	kind, _, named := strings.Cut(s, ".")
-	if named && kind == "endpoint" && !strings.Contains(s, "/") {
-		return faultf(0, "", "%s hops are %s", quote(kind), notSupported)
+	if isManaged, f := checkManagedHop(s); isManaged {
+		return f
 	}
 	if isPeering, f := checkPeeringHop(s); isPeering {
 		return f
@@ -549,7 +572,7 @@ func checkHop(s string) *fault {
 	}
 	station, at := s, 0
 	if i := strings.LastIndex(s, "/"); i >= 0 {
-		station, at = s[i+1:], i+1
+		station, at = s[i+1:], runes(s[:i+1])
 		if strings.Contains(s[:i], "/") {
 			return faultf(0, "write NAME/"+station+" without the VPC", "%s is not a hop", quote(s))
 		}

@@ -187,7 +187,7 @@ func (r *reporter) readYAML(src []byte) *node {
 	if !r.readable(text) {
 		return nil
 	}
-	tokens := lexer.Tokenize(text)
+	tokens := tokenize(text)
 	if !r.plainYAML(tokens) {
 		return nil
 	}
@@ -201,6 +201,27 @@ func (r *reporter) readYAML(src []byte) *node {
 		return nil
 	}
 	return r.convert(file.Docs[0].Body)
+}
+
+// namespaced are words of policy documents with colons inside: ARNs, condition keys and actions.
+var namespaced = regexp.MustCompile(`\b(arn:[^\s"',\[\]{}]+|(aws|` + strings.Join(serviceCodes(), "|") + `):[A-Za-z*][A-Za-z0-9*?-]*)`)
+
+// colon stands for a colon while the YAML lexer looks: inside {} and [] it takes `aws:SourceVpc` for a key and its value, though YAML
+// wants a blank behind the colon (YAML 1.2.2 section 7.3.3). It is of Unicode's private use.
+const colon = "\ue03a"
+
+func tokenize(text string) token.Tokens {
+	if strings.Contains(text, colon) {
+		return lexer.Tokenize(text)
+	}
+	tokens := lexer.Tokenize(namespaced.ReplaceAllStringFunc(text, func(word string) string {
+		inner := strings.TrimRight(word, ":")
+		return strings.ReplaceAll(inner, ":", colon) + word[len(inner):]
+	}))
+	for _, tk := range tokens {
+		tk.Value = strings.ReplaceAll(tk.Value, colon, ":")
+	}
+	return tokens
 }
 
 // readable checks size and characters.
@@ -315,7 +336,9 @@ func (r *reporter) reportSyntax(err error) {
 		switch line := r.lines[at.line-1]; {
 		case strings.Contains(what, "'\t'"):
 			what, hint = "a tab cannot stand here", "indent with spaces"
-		case strings.Contains(line, "::"):
+		case compiled(`[:,\[{] *\$\{`).MatchString(line):
+			hint = "quote a text with a brace inside {} and [], as in \"${endpoint.s3}\""
+		case strings.Contains(line, "::") && !strings.Contains(line, "arn:"):
 			hint = "quote an IPv6 address or a URL here, as in \"::/0\""
 		case strings.Contains(what, "mapping value is not allowed"):
 			hint = "quote a text that contains a colon and a space"

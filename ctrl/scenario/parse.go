@@ -52,7 +52,7 @@ func Parse(name string, src []byte) (*Scenario, error) {
 func (r *reader) scenario(root *node) *Scenario {
 	lab := &node{kind: mapping, place: root.place, entries: root.entries}
 	lab.keep(func(e entry) bool { return e.key != "checks" })
-	st := &state{reader: r, tree: lab, held: map[string]*holding{}}
+	st := &state{reader: r, tree: lab, held: map[string]*holding{}, ids: map[reference]map[string]string{}}
 	s := &Scenario{Name: textOf(lab.get("name")), About: textOf(lab.get("about"))}
 	st.declare()
 	s.Clock = clockOf(lab.get("clock"))
@@ -103,6 +103,9 @@ type state struct {
 	work  int
 	// elapsed is the sum of all `advance` steps so far.
 	elapsed time.Duration
+	down    []string // the availability zones that are down
+	// ids are the IDs that policies can name, by VPC.
+	ids map[reference]map[string]string
 }
 
 // declare reads the file's own lab.
@@ -111,6 +114,7 @@ func (st *state) declare() {
 	st.check("the file", st.tree, language, false)
 	st.model = st.decode(st.tree)
 	st.problems(st.model.Complete(nil))
+	st.policies()
 	st.sound = st.total == before
 	st.dir = newDirectory(st.model, st.sound)
 }
@@ -137,6 +141,14 @@ func (st *state) step(n int, item *node) *Step {
 		}
 		st.change(n, e, st.total == before)
 		step.Change = st.model
+	case zoneDown, zoneUp:
+		zone := item.get(stepVariants.pick(item).key)
+		if textOf(zone) == "" {
+			break
+		}
+		step.Zone = Zone{Name: zone.text, Down: item.has(zoneDown)}
+		st.zone(n, zone, step.Zone)
+		step.Change = st.model
 	default:
 		return nil
 	}
@@ -151,11 +163,7 @@ func (st *state) change(n int, e entry, ok bool) {
 			st.report(gone.place, quote(gone.key)+" is not there to remove", didYouMean(gone.key, from.keys(), ""))
 		}
 	})
-	if st.work += st.tree.size(); st.work > maxWork {
-		if st.sound {
-			st.report(e.place, "the file has too many changes for a lab of this size", "split it")
-		}
-		st.sound = false
+	if !st.affords(e.place) {
 		return
 	}
 	if !st.sound || !ok || st.total > before {
@@ -164,12 +172,31 @@ func (st *state) change(n int, e entry, ok bool) {
 		st.dir = newDirectory(st.model, false)
 		return
 	}
-	st.reader.step, st.stepPlace = n, e.place
+	st.again(n, e.place)
+}
+
+// affords reports whether the lab may be made anew once more.
+func (st *state) affords(at place) bool {
+	if st.work += st.tree.size(); st.work <= maxWork {
+		return true
+	}
+	if st.sound {
+		st.report(at, "the file has too many changes for a lab of this size", "split it")
+	}
+	st.sound = false
+	return false
+}
+
+// again makes the lab's model anew from its tree, as the nth step leaves it.
+func (st *state) again(n int, at place) {
+	before := st.total
+	st.reader.step, st.stepPlace = n, at
 	st.check("the lab", st.tree, language, false)
 	previous := st.model
 	st.model = st.decode(st.tree)
-	st.model.Elapsed = st.elapsed
+	st.model.Elapsed, st.model.DownZones = st.elapsed, st.down
 	st.problems(st.model.Complete(previous))
+	st.policies()
 	st.reader.step = 0
 	st.sound = st.total == before
 	st.dir = newDirectory(st.model, st.sound)

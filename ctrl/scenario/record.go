@@ -295,8 +295,8 @@ func (d *description) sayNothing(n *node) {
 	}
 }
 
-// nic finds an interface by what checks call it: an instance, which is its primary interface, NAME.ethN, nat.NAME, all of them also
-// behind VPC/, or an ENI's ID.
+// nic finds an interface by what checks call it: an instance, which is its primary interface, NAME.ethN, nat.NAME, endpoint.NAME, all of
+// them also behind VPC/, or an ENI's ID.
 func (d *directory) nic(s string) (nic, *fault) {
 	if f, ok := d.nics()[vpc.ENIID(s)]; ok {
 		return f, nil
@@ -304,8 +304,14 @@ func (d *directory) nic(s string) (nic, *fault) {
 	if compiled(`^eni-[0-9a-f]{8,17}$`).MatchString(s) {
 		return nic{}, faultf(0, "name the interface as in `web`, `web.eth1` or `nat.out`", "no interface has the ID %s", quote(s))
 	}
-	if kind, name, _ := strings.Cut(s, "."); kind == "endpoint" && name != "" {
-		return nic{}, faultf(0, "", "interfaces of an `endpoint` are %s", notSupported)
+	if i, at, f := d.managed(s); f != nil || i != nil {
+		if f == nil && at < len(s) {
+			f = faultf(at, "write "+quote(s[:at-1]), "an endpoint's interface has no %s", quote(s[at:]))
+		}
+		if f != nil {
+			return nic{}, f
+		}
+		return d.nics()[i.ID], nil
 	}
 	if g, at, f := d.translator(s); f != nil || g != nil {
 		if f == nil && at < len(s) {
@@ -357,6 +363,9 @@ func (d *directory) nics() map[vpc.ENIID]nic {
 				f.addrs = append(f.addrs, a.IP)
 			}
 			d.byID[g.ENIID] = f
+		}
+		for _, i := range managedInterfaces(v) {
+			d.byID[i.ID] = nic{v.ID, id(i.Subnet), i.ID, []netip.Addr{i.IP, i.IPv6}}
 		}
 	}
 	return d.byID

@@ -23,12 +23,19 @@ type Clock struct {
 	Rate  float64   // 1 is real time; 0 moves only by `advance`
 }
 
-// Step is a check or a step between checks; exactly one field beside Line is set.
+// Step is a check or a step between checks: one of Check, Change and Advance is set.
 type Step struct {
 	Line    int
 	Check   *Check
-	Change  *vpc.Model    // the whole model as it is after the patch
+	Change  *vpc.Model    // the whole model as it is after the step
+	Zone    Zone          // what changed, if it was an availability zone
 	Advance time.Duration // > 0
+}
+
+// Zone is an availability zone that a step takes down or brings up again; without a Name the step does neither.
+type Zone struct {
+	Name string // us-east-1b
+	Down bool
 }
 
 // Check is one entry of `checks` with a `do`.
@@ -71,19 +78,63 @@ const (
 	Send  Verb = "send"
 	Say   Verb = "say"
 	Close Verb = "close"
+
+	DNS      Verb = "dns"
+	S3       Verb = "s3"
+	DynamoDB Verb = "dynamodb"
 )
 
 // Do is what a check does.
 type Do struct {
 	Text string // as written: "tcp 80 to web"
 	Verb Verb
-	// Addr is the destination of ping, tcp, udp and http. It is resolved when the model is complete, again after each change.
-	Addr netip.Addr
-	Port uint16 // tcp, udp, http
-	URL  string // http: with a literal address in place of HOST
-	Argv []string
-	Held string // say, close: the connection's name
-	Send Packet // send
+	// Addr is the destination of ping, tcp, udp and http. It is resolved when the model is complete, again after each change. It is
+	// invalid if Name says the destination instead: a DNS name that the one who acts has to look up.
+	Addr     netip.Addr
+	Name     string
+	Port     uint16 // tcp, udp, http
+	URL      string // http: with a literal address in place of HOST, unless that is a DNS name
+	TLS      bool   // http: the URL is an https one
+	Argv     []string
+	Held     string // say, close: the connection's name
+	Send     Packet // send
+	DNS      Query
+	S3       S3Do
+	DynamoDB DynamoDBDo
+}
+
+// Query is what `dns` asks.
+type Query struct {
+	Name string // without the last dot; for an address that was written, its reverse name
+	Type string // A, AAAA, CNAME, PTR, TXT, MX, SRV, NS, SOA
+}
+
+// What checks do with a service. List is S3's alone.
+const (
+	Put  = "put"
+	Get  = "get"
+	List = "list"
+)
+
+// S3Do is one request to S3.
+type S3Do struct {
+	Op     string // Put, Get, List
+	Bucket string
+	Key    string // of list the prefix, which may be empty
+	Text   string // put: the object
+	Region string // whose S3 is asked
+	// By is the interface endpoint whose own DNS name is asked in place of the service's; the zero value: none.
+	By vpc.EndpointRef
+}
+
+// DynamoDBDo is one request to DynamoDB.
+type DynamoDBDo struct {
+	Op     string // Put, Get
+	Table  string
+	Item   string // a JSON object of plain values: put: the item; get: the key's attributes
+	Region string // whose DynamoDB is asked
+	// By is as in S3Do.
+	By vpc.EndpointRef
 }
 
 // Packet is one crafted packet of `send`.
@@ -130,6 +181,8 @@ const (
 	Refused     Outcome = "refused"
 	Reset       Outcome = "reset"
 	Unreachable Outcome = "unreachable"
+	Denied      Outcome = "denied"   // s3, dynamodb: the service answered that the caller may not (403)
+	NXDomain    Outcome = "nxdomain" // the name does not exist
 )
 
 // Expect is what a check expects.
@@ -139,4 +192,7 @@ type Expect struct {
 	Body    *string // http: exact body
 	MTU     int     // unreachable: the MTU in the ICMP error; 0 is not asserted
 	Exit    *int    // exec: exit status; nil means 0 for ok
+	// Answers are all records that dns gets of the type it asks for, in any order, in the notation of zone files without last dots; nil
+	// is not asserted, and empty says that there are none.
+	Answers []string
 }

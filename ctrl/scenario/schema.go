@@ -40,7 +40,7 @@ func (s *schemas) define(o object, patch bool) map[string]any {
 func (s *schemas) object(o object, patch bool) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for _, f := range o.fields {
-		if _, ok := f.is.(later); ok || patch && f.fixed != "" {
+		if patch && f.fixed != "" {
 			continue
 		}
 		property := s.value(f.is, patch)
@@ -135,25 +135,14 @@ func (a array) schema(s *schemas, _ bool) map[string]any {
 func (e either) schema(s *schemas, patch bool) map[string]any {
 	var of []any
 	for _, one := range e {
-		if _, ok := one.(later); !ok {
-			of = append(of, one.schema(s, patch))
-		}
-	}
-	if len(of) == 1 {
-		return of[0].(map[string]any)
+		of = append(of, one.schema(s, patch))
 	}
 	return map[string]any{"anyOf": of}
 }
 
-// A part that is not supported is left out of the schema; this refuses every value should it stand alone.
-func (later) schema(*schemas, bool) map[string]any { return map[string]any{"not": map[string]any{}} }
-
 func (v variants) schema(s *schemas, patch bool) map[string]any {
 	var of []any
 	for _, one := range v {
-		if _, ok := one.is.(later); ok {
-			continue
-		}
 		of = append(of, one.is.schema(s, patch))
 	}
 	return map[string]any{"anyOf": of}

@@ -85,13 +85,13 @@ func TestSchemaAcceptsValidFiles(t *testing.T) {
 // beyondSchema are the wrong files whose mistakes no schema sees: what depends on other values, or is no YAML at all.
 var beyondSchema = []string{
 	"aws-rules.yaml", "change-exclusive.yaml", "change-gone.yaml", "change-removal.yaml", "change-value.yaml",
-	"families.yaml", "flow-log-change.yaml", "flow-log-rules.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
+	"endpoint-change-references.yaml", "endpoint-change.yaml", "endpoint-services.yaml", "families.yaml", "flow-log-change.yaml", "flow-log-rules.yaml", "gateway-change.yaml", "gateway-rules.yaml", "hosts.yaml", "peering-answers.yaml", "peering-both.yaml",
 	"peering-expired.yaml", "peering-failing.yaml", "peering-fixed.yaml", "peering-grown.yaml", "peering-overlap.yaml",
-	"peering-references.yaml", "peering-removed.yaml", "records.yaml", "references.yaml",
+	"peering-references.yaml", "peering-removed.yaml", "policies.yaml", "policy-change-reference.yaml", "policy-change.yaml", "records.yaml", "references.yaml", "zone-rules.yaml", "zones-missing.yaml",
 }
 
 // notYAML are the wrong files that never become values, or lose some on the way.
-var notYAML = []string{"anchors.yaml", "depth.yaml", "duplicate-keys.yaml", "empty.yaml", "not-yaml.yaml", "tab.yaml", "two-documents.yaml"}
+var notYAML = []string{"anchors.yaml", "depth.yaml", "duplicate-keys.yaml", "empty.yaml", "not-yaml.yaml", "policy-braces.yaml", "policy-star.yaml", "tab.yaml", "two-documents.yaml"}
 
 func TestSchemaRefusesWrongFiles(t *testing.T) {
 	for _, file := range files(t, "wrong") {
@@ -144,15 +144,36 @@ func TestSchemaOfEveryMistake(t *testing.T) {
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, instances: {w: {subnet: s, serve: [ftp 21]}}}}",
 		"name: shop\nvpcs: {}\nclock: {rate: -1}",
 		"name: shop\nvpcs: {}\nchecks: [{do: ping web}]",
-		"name: shop\nvpcs: {}\nchecks: [{from: a, do: dns x}]",
-		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, expect: denied}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: dns}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: s3 copy logs/a logs/b}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: dynamodb delete orders 1}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: http ftp://b/}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, expect: forbidden}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: dns b, expect: {answers: 10.0.0.4}}]",
+		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, at: endpoint.s3/sg}]",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, endpoints: {s3: {type: gateway}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, endpoints: {s3: {type: resource, service: s3}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, endpoints: {s3: {type: gateway, service: s4}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, endpoints: {s3: {type: gateway, service: s3, policy: \"*\"}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, endpoint_services: {w: {targets: []}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, endpoint_services: {w: {targets: [], ports: [80], accepted: [b.w]}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, instances: {w: {subnet: s, metadata: {tokens: always}}}}}",
+		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, instances: {w: {subnet: s, role: {name: a b}}}}}",
+		"name: shop\nvpcs: {}\nservices: {s3: {buckets: {Logs: {}}}}",
+		"name: shop\nvpcs: {}\nservices: {s3: {backend: localhost}}",
+		"name: shop\nvpcs: {}\nservices: {dynamodb: {tables: {orders: {}}}}",
+		"name: shop\nvpcs: {}\nservices: {dynamodb: {tables: {orders: {key: id X}}}}",
+		"name: shop\nvpcs: {}\nprivate_zones: {corp.internal: {}}",
+		"name: shop\nvpcs: {}\nprivate_zones: {Corp: {vpcs: []}}",
+		"name: shop\nvpcs: {}\nprivate_zones: {corp: {vpcs: [], records: {db: {SPF: x}}}}",
+		"name: shop\nvpcs: {}\nprivate_zones: {corp: {vpcs: [], records: {db: db.corp}}}",
 		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, because: LINK_QUEUE_FUL}]",
 		"name: shop\nvpcs: {}\nchecks: [{from: a, do: ping b, at: nat.out/sg-in}]",
 		"name: shop\nvpcs: {}\ntracking: {udp: 60}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, nat_gateways: {out: {eip: auto}}}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, nat_gateways: {out: {subnet: s, type: elastic}}}}",
 		"name: shop\nvpcs: {a: {cidr: 10.0.0.0/16, internet_gateway: {routes: {10.0.0.0/16: elsewhere}}}}",
-		"name: shop\nvpcs: {}\nchecks: [{az_down: us-east-1a}]",
+		"name: shop\nvpcs: {}\nchecks: [{az_down: a}]",
 		"name: shop\nvpcs: {}\nchecks: [{change: {name: x}}]",
 		"name: shop\nvpcs: {}\nchecks: [{change: {vpcs: {a: {sg: null}}}}]",
 		"name: shop\nvpcs: {}\nchecks: [{advance: soon}]",

@@ -26,8 +26,6 @@ type text struct {
 	types   []scalarType // what it may be unquoted; a string if empty
 	pattern string       // ECMA 262 regular expression for the schema; it accepts all that parse accepts
 	words   []string     // all values, if they are few
-	later   []string     // values of the language that this version does not support
-	laterAs string       // what such a value asks for, if it does not say so itself: "an egress-only gateway"
 	parse   func(string) *fault
 	example string
 }
@@ -72,18 +70,11 @@ type variant struct {
 	is  shape
 }
 
-// later stands for a part of the language that this version does not support. As a key's shape it says so at the key; elsewhere what
-// begins the sentence: "`az_down` steps are".
-type later struct{ what string }
-
-const notSupported = "not supported by this version"
-
 func (text) kinds() []nodeKind     { return []nodeKind{scalar} }
 func (object) kinds() []nodeKind   { return []nodeKind{mapping} }
 func (dict) kinds() []nodeKind     { return []nodeKind{mapping} }
 func (array) kinds() []nodeKind    { return []nodeKind{list} }
 func (variants) kinds() []nodeKind { return []nodeKind{mapping} }
-func (later) kinds() []nodeKind    { return []nodeKind{scalar, list, mapping} }
 
 func (e either) kinds() []nodeKind {
 	var kinds []nodeKind
@@ -104,7 +95,6 @@ func (o object) wants() string { return "a mapping with keys such as " + quote(o
 func (d dict) wants() string   { return "a mapping from names, one for each " + d.noun }
 func (a array) wants() string  { return "a list" }
 func (variants) wants() string { return "a mapping" }
-func (later) wants() string    { return "nothing yet" }
 
 func (e either) wants() string {
 	words := make([]string, len(e))
@@ -190,6 +180,12 @@ var otherNames = map[string]string{
 	"peering_connections": "peerings", "flow_log": "flow_logs", "traffic_type": "traffic", "log_format": "format", "log_destination": "destination",
 	"max_aggregation_interval": "interval", "aggregation_interval": "interval", "hive_compatible_partitions": "hive", "per_hour_partition": "per_hour",
 	"resource_id": "resource", "vpc_id": "requester", "vpc_peering_connections": "peerings",
+	"vpc_endpoints": "endpoints", "vpc_endpoint_type": "type", "service_name": "service", "route_table_ids": "route_tables",
+	"subnet_ids": "subnets", "security_group_ids": "sg", "private_dns_enabled": "private_dns", "acceptance_required": "acceptance",
+	"allowed_principals": "principals", "vpc_endpoint_services": "endpoint_services", "proxy_protocol_v2": "proxy_protocol",
+	"iam_role": "role", "iam_instance_profile": "role", "http_tokens": "tokens", "http_put_response_hop_limit": "hop_limit",
+	"metadata_options": "metadata", "hash_key": "key", "partition_key": "key", "range_key": "sort", "sort_key": "sort", "zones": "private_zones",
+	"hosted_zones": "private_zones",
 }
 
 // meantBy is the key that a person most likely meant by word, or "".
@@ -243,13 +239,6 @@ func compiled(pattern string) *regexp.Regexp {
 }
 
 func (t text) judgeText(s string) *fault {
-	if slices.Contains(t.later, s) {
-		what := quote(s)
-		if t.laterAs != "" {
-			what = t.laterAs
-		}
-		return faultf(0, "", "%s is %s", what, notSupported)
-	}
 	if t.words != nil {
 		if slices.Contains(t.words, s) {
 			return nil
@@ -263,10 +252,6 @@ func (t text) judgeText(s string) *fault {
 		return faultf(0, "it takes "+t.wants(), "%s is not valid here", quote(s))
 	}
 	return nil
-}
-
-func (l later) check(r *reader, n *node, _ bool) {
-	r.wrong(n, faultf(0, "", "%s %s", l.what, notSupported))
 }
 
 func (o object) check(r *reader, n *node, patch bool) {
@@ -284,11 +269,6 @@ func (o object) check(r *reader, n *node, patch bool) {
 			continue
 		}
 		f := o.fields[i]
-		if l, ok := f.is.(later); ok && l.what == "" {
-			r.report(r.keyAt(e), quote(e.key)+" is "+notSupported, "")
-			e.value.bad = true
-			continue
-		}
 		if patch && f.fixed != "" {
 			r.report(r.keyAt(e), quote(e.key)+" cannot be changed by a step", f.fixed)
 			continue
@@ -318,13 +298,11 @@ func (o object) excused(n *node) bool {
 	return o.fromUnlessDo != "" && do != nil && do.kind == scalar && compiled(o.fromUnlessDo).MatchString(do.text)
 }
 
-// known lists the keys that this version supports.
+// known lists the object's keys.
 func (o object) known() []string {
-	var keys []string
-	for _, f := range o.fields {
-		if _, ok := f.is.(later); !ok {
-			keys = append(keys, f.key)
-		}
+	keys := make([]string, len(o.fields))
+	for i, f := range o.fields {
+		keys[i] = f.key
 	}
 	return keys
 }

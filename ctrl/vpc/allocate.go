@@ -53,7 +53,8 @@ func holderOf(i *Instance, e *ENI, at path) holder {
 }
 
 // allocatePrivate gives every interface of the VPC its private addresses: first those that the file names, then those that it had
-// before a change, and then the lowest that are free: to instances in file order, and to NAT gateways in theirs.
+// before a change, and then the lowest that are free: to instances in file order, then to NAT gateways, endpoints and the load
+// balancers of endpoint services in theirs.
 func (c *completion) allocatePrivate(v *VPC) {
 	taken := newBook()
 	for i, e := range v.InstanceENIs() {
@@ -62,18 +63,28 @@ func (c *completion) allocatePrivate(v *VPC) {
 		}
 	}
 	c.eachNATSubnet(v, func(s *Subnet, g *NATGateway) { c.namedNAT(taken, v, s, g) })
+	managed := c.requesterManaged(v)
+	for _, m := range managed {
+		c.namedManaged(taken, m)
+	}
 	for i, e := range v.InstanceENIs() {
 		if s := v.Subnet(e.Subnet); s != nil {
 			c.keptPrivate(taken, v, s, i, e)
 		}
 	}
 	c.eachNATSubnet(v, func(s *Subnet, g *NATGateway) { c.keptNAT(taken, v, s, g) })
+	for _, m := range managed {
+		c.keptManaged(taken, m)
+	}
 	for i, e := range v.InstanceENIs() {
 		if s := v.Subnet(e.Subnet); s != nil {
 			c.freePrivate(taken, v, s, i, e)
 		}
 	}
 	c.eachNATSubnet(v, func(s *Subnet, g *NATGateway) { c.freeNAT(taken, v, s, g) })
+	for _, m := range managed {
+		c.freeManaged(taken, m)
+	}
 }
 
 // namedPrivate judges and enters the addresses that the file names for an interface.

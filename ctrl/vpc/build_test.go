@@ -296,3 +296,84 @@ func eni(t *testing.T, m *Model, vpc, name string) *ENI {
 	}
 	return e
 }
+
+// endpoint is a VPC endpoint to the service; the words say "tables=A,B" of a gateway endpoint, and of an interface endpoint
+// "in=SUBNET,SUBNET:IP", "sg=A,B", "dns" for private DNS, "dual", and "expect=STATE".
+func endpoint(name, service string, words ...string) part {
+	return func(v *VPC) {
+		e := &Endpoint{Name: name, Type: GatewayEndpoint, Service: ServiceRef{Name: service}}
+		if owner, name, own := strings.Cut(service, "/"); own {
+			e.Service = ServiceRef{owner, name}
+		}
+		for _, word := range words {
+			key, value, _ := strings.Cut(word, "=")
+			switch list := strings.Split(value, ","); key {
+			case "tables":
+				e.RouteTables = list
+			case "in":
+				e.Type, e.Interfaces = InterfaceEndpoint, interfacesIn(list)
+			case "sg":
+				for _, g := range list {
+					e.Groups = append(e.Groups, GroupRef{Name: g})
+				}
+			case "dns":
+				e.PrivateDNS = true
+			case "dual":
+				e.DualStack = true
+			case "expect":
+				e.ExpectState = EndpointState(value)
+			}
+		}
+		v.Endpoints = append(v.Endpoints, e)
+	}
+}
+
+func interfacesIn(subnets []string) []*EndpointInterface {
+	var all []*EndpointInterface
+	for _, in := range subnets {
+		subnet, ip, named := strings.Cut(in, ":")
+		i := &EndpointInterface{Subnet: subnet}
+		if named {
+			i.IP = netip.MustParseAddr(ip)
+		}
+		all = append(all, i)
+	}
+	return all
+}
+
+// offer is an endpoint service at port 80 with these targets, separated by commas; the words say "in=SUBNET,SUBNET", "acceptance",
+// "accepted=VPC/NAME,…", "rejected=VPC/NAME,…" and "for=PRINCIPAL,…".
+func offer(name, targets string, words ...string) part {
+	return func(v *VPC) {
+		s := &EndpointService{Name: name, Ports: []uint16{80}, Targets: strings.FieldsFunc(targets, func(r rune) bool { return r == ',' })}
+		for _, word := range words {
+			key, value, _ := strings.Cut(word, "=")
+			switch list := strings.Split(value, ","); key {
+			case "in":
+				s.Interfaces = interfacesIn(list)
+			case "acceptance":
+				s.Acceptance = true
+			case "accepted":
+				s.Accepted = endpointRefs(list)
+			case "rejected":
+				s.Rejected = endpointRefs(list)
+			case "for":
+				s.Principals = list
+			}
+		}
+		v.EndpointServices = append(v.EndpointServices, s)
+	}
+}
+
+func endpointRefs(names []string) []EndpointRef {
+	var refs []EndpointRef
+	for _, text := range names {
+		owner, name, _ := strings.Cut(text, "/")
+		refs = append(refs, EndpointRef{owner, name})
+	}
+	return refs
+}
+
+func in(region string) part { return func(v *VPC) { v.Region = region } }
+
+func of(account string) part { return func(v *VPC) { v.Account = account } }

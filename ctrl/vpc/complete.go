@@ -26,12 +26,14 @@ const (
 //   - A route whose target was removed becomes a blackhole, and a rule whose group was removed stale. A name that comes back is the
 //     same resource again.
 //   - A flow log ends with its resource, for good; nothing else of it changes.
+//   - An endpoint of the same VPC, name, type and service is the same endpoint: it keeps its addresses, and once accepted it stays so
+//     unless it is rejected. When the service that it led to is removed it has failed, for good.
 //   - Primary CIDRs, and a subnet's IPv4 CIDR and zone, cannot change (VPC user guide, VPC CIDR blocks and subnet sizing).
 //
 // The parts of the model that are right are complete even if there are problems. prev is not modified.
 func (m *Model) Complete(prev *Model) []Problem {
 	c := &completion{model: m, prev: prev, written: map[*Route]string{}, public: newBook(), old: map[string]*ENI{},
-		natGateways: map[string]int{}}
+		natGateways: map[string]int{}, gatewayEndpoints: map[string]int{}}
 	if prev == nil {
 		c.prev = &Model{}
 	}
@@ -45,6 +47,7 @@ func (m *Model) Complete(prev *Model) []Problem {
 	c.lab()
 	c.peerings()
 	c.flowLogs()
+	c.zones()
 	for _, v := range m.VPCs {
 		c.vpc(v)
 	}
@@ -63,7 +66,9 @@ type completion struct {
 	public      book              // the lab's public addresses
 	old         map[string]*ENI   // prev's interfaces by VPC/NAME
 	natGateways map[string]int    // how many there are so far, by account/zone
-	problems    []Problem
+	// gatewayEndpoints is how many there are so far, by account/region.
+	gatewayEndpoints map[string]int
+	problems         []Problem
 }
 
 func (c *completion) report(at path, what, hint string) {
@@ -112,6 +117,10 @@ func routesPath(v *VPC, t *RouteTable) path {
 
 func edgePath(v *VPC) path { return pathOf(v).at("internet_gateway", "routes") }
 
+func endpointPath(v *VPC, e *Endpoint) path { return pathOf(v).at("endpoints", e.Name) }
+
+func servicePath(v *VPC, s *EndpointService) path { return pathOf(v).at("endpoint_services", s.Name) }
+
 func natPath(v *VPC, g *NATGateway) path { return pathOf(v).at("nat_gateways", g.Name) }
 
 // defaults fills in all that does not depend on addresses.
@@ -149,8 +158,10 @@ func (c *completion) defaults() {
 				g.Addresses = make([]NATAddress, 1)
 			}
 		}
+		c.endpointDefaults(v)
 		identify(v)
 	}
+	m.serviceDefaults()
 	for _, p := range m.Peerings {
 		p.Encryption = cmp.Or(p.Encryption, WireGuard)
 		p.Life = Life{}
@@ -189,6 +200,68 @@ func launchDefaults(i *Instance, n int, e *ENI) {
 	}
 	if e.Groups == nil {
 		e.Groups = []GroupRef{{Name: Default}}
+	}
+}
+
+// endpointDefaults fills in what the VPC's endpoints and endpoint services leave out, and its instances say of themselves.
+func (c *completion) endpointDefaults(v *VPC) {
+	for _, i := range v.Instances {
+		if !i.Role.None {
+			i.Role.Name = cmp.Or(i.Role.Name, i.Name)
+		}
+		i.Metadata.HopLimit = cmp.Or(i.Metadata.HopLimit, 1)
+	}
+	for _, e := range v.Endpoints {
+		e.State = ""
+		if e.Groups == nil && e.Type == InterfaceEndpoint {
+			e.Groups = []GroupRef{{Name: Default}}
+		}
+		for k, g := range e.Groups {
+			e.Groups[k] = g.within(v)
+		}
+	}
+	for _, s := range v.EndpointServices {
+		if len(s.Interfaces) == 0 {
+			s.Interfaces = c.besideTargets(v, s)
+		}
+		for _, refs := range [][]EndpointRef{s.Accepted, s.Rejected} {
+			for k := range refs {
+				refs[k].VPC = cmp.Or(refs[k].VPC, v.Name)
+			}
+		}
+	}
+}
+
+// besideTargets are interfaces in the subnets of the service's targets, the first of each availability zone. Where a change has removed
+// the targets, the load balancer stays where it was.
+func (c *completion) besideTargets(v *VPC, s *EndpointService) []*EndpointInterface {
+	var all []*EndpointInterface
+	zones := map[string]bool{}
+	for _, name := range s.Targets {
+		i := v.Instance(name)
+		if i == nil || len(i.Interfaces) == 0 {
+			continue
+		}
+		if in := v.Subnet(i.Interfaces[0].Subnet); in != nil && !zones[in.AZ] {
+			zones[in.AZ] = true
+			all = append(all, &EndpointInterface{Subnet: in.Name})
+		}
+	}
+	if old := c.before(v).EndpointService(s.Name); len(all) == 0 && old != nil {
+		for _, i := range old.Interfaces {
+			all = append(all, &EndpointInterface{Subnet: i.Subnet})
+		}
+	}
+	return all
+}
+
+// serviceDefaults gives buckets and tables the lab's region and account where they have none.
+func (m *Model) serviceDefaults() {
+	for _, b := range m.Services.Buckets {
+		b.Region, b.Account = cmp.Or(b.Region, m.Region), cmp.Or(b.Account, m.Account)
+	}
+	for _, t := range m.Services.Tables {
+		t.Region, t.Account = cmp.Or(t.Region, m.Region), cmp.Or(t.Account, m.Account)
 	}
 }
 
@@ -342,6 +415,18 @@ func identify(v *VPC) {
 			e.ID = ENIID(id("eni", "eni", e.Name))
 		}
 	}
+	for _, e := range v.Endpoints {
+		e.ID = EndpointID(id("vpce", "endpoint", e.Name))
+		for _, i := range e.Interfaces {
+			i.ID = ENIID(id("eni", "endpoint", e.Name+"."+i.Subnet))
+		}
+	}
+	for _, s := range v.EndpointServices {
+		s.ID = EndpointServiceID(id("vpce-svc", "endpoint_service", s.Name))
+		for _, i := range s.Interfaces {
+			i.ID = ENIID(id("eni", "endpoint_service", s.Name+"."+i.Subnet))
+		}
+	}
 	for _, g := range v.NATGateways {
 		g.ID = NATGatewayID(id("nat", "nat_gateway", g.Name))
 		g.ENIID = ENIID(id("eni", "nat_gateway", g.Name))
@@ -383,6 +468,12 @@ func references(m *Model) map[string]bool {
 		for i, e := range v.InstanceENIs() {
 			refs[v.Name+"/instance."+i.Name] = true
 			refs[v.Name+"/eni."+e.Name] = true
+		}
+		for _, e := range v.Endpoints {
+			refs[v.Name+"/endpoint."+e.Name] = true
+		}
+		for _, s := range v.EndpointServices {
+			refs[v.Name+"/endpoint_service."+s.Name] = true
 		}
 	}
 	for _, p := range m.Peerings {

@@ -188,6 +188,10 @@ func randomLab(r *rand.Rand) *Model {
 			secondary := slices.Repeat([]string{"+eip=auto"}, r.IntN(4))
 			nat(fmt.Sprintf("n%d", i), []string{"small", "wide"}[r.IntN(2)], append([]string{"eip=auto"}, secondary...)...)(v)
 		}
+		for i := range r.IntN(3) {
+			endpoint(fmt.Sprintf("e%d", i), "sqs", []string{"in=small", "in=wide"}[r.IntN(2)])(v)
+			offer(fmt.Sprintf("o%d", i), "", []string{"in=small", "in=wide"}[r.IntN(2)])(v)
+		}
 		vpcs = append(vpcs, v)
 	}
 	return lab(vpcs...).with(host("h", fmt.Sprintf("198.18.0.%d", 1+r.IntN(20))))
@@ -246,7 +250,33 @@ func promises(t *testing.T, seed uint64, m, prev *Model, right bool) {
 			}
 			keepsNAT(t, seed, v, g, prev, right)
 		}
+		for _, in := range managedOf(v) {
+			if right && (!v.Subnet(in.Subnet).usable(in.IP) || private[in.IP]) {
+				t.Fatalf("seed %d: an endpoint of %s has %s", seed, v.Name, in.IP)
+			}
+			private[in.IP] = true
+			if prev == nil || !right {
+				continue
+			}
+			for _, old := range managedOf(prev.VPC(v.Name)) {
+				if old.ID == in.ID && old.IP.IsValid() && old.IP != in.IP {
+					t.Fatalf("seed %d: an endpoint of %s had %s and has %s", seed, v.Name, old.IP, in.IP)
+				}
+			}
+		}
 	}
+}
+
+// managedOf are the interfaces of a VPC's endpoints and load balancers.
+func managedOf(v *VPC) []*EndpointInterface {
+	var all []*EndpointInterface
+	for _, e := range v.Endpoints {
+		all = append(all, e.Interfaces...)
+	}
+	for _, s := range v.EndpointServices {
+		all = append(all, s.Interfaces...)
+	}
+	return all
 }
 
 // keeps checks that an interface that was there before a change has what it had.
@@ -314,8 +344,14 @@ func TestHostileModels(t *testing.T) {
 			Instances: []*Instance{{}, {Interfaces: []*ENI{{}, {Subnet: "s", IP: p.Addr(), IPv6: p.Addr(), Public: p.Addr(),
 				Secondary: []netip.Addr{{}, p.Addr()}}}}},
 			NATGateways: []*NATGateway{{}, {Subnet: "s", Addresses: []NATAddress{{IP: p.Addr(), Public: p.Addr()}, {}}}},
-			EdgeRoutes:  []Route{{}, {Destination: p, Target: Target{Kind: TargetLocal}}, {PrefixList: "x"}}}
-		m := &Model{VPCs: []*VPC{v}, Hosts: []*Host{{Addrs: []netip.Addr{p.Addr()}}}}
+			EdgeRoutes:  []Route{{}, {Destination: p, Target: Target{Kind: TargetLocal}}, {PrefixList: "x"}},
+			Endpoints: []*Endpoint{{}, {Type: GatewayEndpoint, Service: ServiceRef{"", "s3"}, RouteTables: []string{"", "?"}},
+				{Type: InterfaceEndpoint, Service: ServiceRef{"?", "?"}, DualStack: true,
+					Interfaces: []*EndpointInterface{{}, {Subnet: "s", IP: p.Addr(), IPv6: p.Addr()}}}},
+			EndpointServices: []*EndpointService{{Targets: []string{"", "?"}}, {Name: "?", Interfaces: []*EndpointInterface{{Subnet: "s"}},
+				Accepted: []EndpointRef{{}, {"?", "?"}}}}}
+		m := &Model{VPCs: []*VPC{v}, Hosts: []*Host{{Addrs: []netip.Addr{p.Addr()}}}, Zones: []*PrivateZone{{}, {VPCs: []string{"?", ""}}},
+			Services: Services{Buckets: []*Bucket{{}}, Tables: []*Table{{}}}}
 		if len(m.Complete(nil)) == 0 || len(m.Complete(m)) == 0 {
 			t.Errorf("%s: no problem", p)
 		}

@@ -49,7 +49,8 @@ const (
 	ResourceSubnet   ResourceKind = "subnet"   // all interfaces in it, also later ones
 	ResourceInstance ResourceKind = "instance" // its primary interface
 	ResourceENI      ResourceKind = "eni"
-	ResourceNAT      ResourceKind = "nat" // the gateway's interface
+	ResourceNAT      ResourceKind = "nat"      // the gateway's interface
+	ResourceEndpoint ResourceKind = "endpoint" // NAME: an interface endpoint's one interface; NAME.SUBNET: that of several in the subnet
 )
 
 // LogTraffic is which packets a flow log records (EC2 API, TrafficType).

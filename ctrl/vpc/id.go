@@ -8,17 +8,19 @@ import (
 
 // The identifiers of resources, in AWS's form: a prefix and 17 hexadecimal digits.
 type (
-	VPCID           string
-	SubnetID        string
-	RouteTableID    string
-	PrefixListID    string
-	SecurityGroupID string
-	ACLID           string
-	InstanceID      string
-	ENIID           string
-	NATGatewayID    string
-	PeeringID       string
-	FlowLogID       string
+	VPCID             string
+	SubnetID          string
+	RouteTableID      string
+	PrefixListID      string
+	SecurityGroupID   string
+	ACLID             string
+	InstanceID        string
+	ENIID             string
+	NATGatewayID      string
+	PeeringID         string
+	FlowLogID         string
+	EndpointID        string
+	EndpointServiceID string
 )
 
 // NewID derives an identifier from where its resource is, so that it is the same at every run: the prefix and the first 17 hex

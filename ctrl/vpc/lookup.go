@@ -3,6 +3,8 @@ package vpc
 import (
 	"iter"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // VPC finds a VPC by name, or nil.
@@ -30,9 +32,22 @@ func (v *VPC) ACL(name string) *ACL {
 	return find(v.ACLs, name, func(a *ACL) string { return a.Name })
 }
 
-// PrefixList finds a prefix list by name, or nil.
+// PrefixList finds a prefix list by name, or nil: one of the VPC's, or AWS's own of a service that has gateway endpoints ("s3").
 func (v *VPC) PrefixList(name string) *PrefixList {
-	return find(v.PrefixLists, name, func(l *PrefixList) string { return l.Name })
+	if l := find(v.PrefixLists, name, func(l *PrefixList) string { return l.Name }); l != nil {
+		return l
+	}
+	return v.managedList(name)
+}
+
+// managedList is the AWS-managed prefix list of a service in the VPC's region, or nil.
+func (v *VPC) managedList(code string) *PrefixList {
+	s, ok := FindService(code)
+	if !ok || !s.Gateway {
+		return nil
+	}
+	id := NewID("pl", "aws", v.Region, "", "prefix_list", code)
+	return &PrefixList{Name: code, ID: PrefixListID(id), Entries: []netip.Prefix{s.Prefix(v.Region)}}
 }
 
 // SecurityGroup finds a security group by name, or nil.
@@ -49,6 +64,59 @@ func (v *VPC) Instance(name string) *Instance {
 func (v *VPC) NATGateway(name string) *NATGateway {
 	return find(v.NATGateways, name, func(g *NATGateway) string { return g.Name })
 }
+
+// Endpoint finds a VPC endpoint by name, or nil.
+func (v *VPC) Endpoint(name string) *Endpoint {
+	return find(v.Endpoints, name, func(e *Endpoint) string { return e.Name })
+}
+
+// EndpointInterface finds an interface of an interface endpoint by the endpoint's name if it has no other, else by NAME.SUBNET, which
+// may be written always; or nil.
+func (v *VPC) EndpointInterface(name string) *EndpointInterface {
+	endpoint, subnet, whole := strings.Cut(name, ".")
+	e := v.Endpoint(endpoint)
+	switch {
+	case e == nil:
+		return nil
+	case whole:
+		return interfaceIn(e.Interfaces, subnet)
+	case len(e.Interfaces) == 1:
+		return e.Interfaces[0]
+	}
+	return nil
+}
+
+// endpointInterfaceNames are what EndpointInterface knows all interfaces of the VPC's endpoints by.
+func (v *VPC) endpointInterfaceNames() []string {
+	var names []string
+	for _, e := range v.Endpoints {
+		names = append(names, e.interfaceNames()...)
+	}
+	return names
+}
+
+func (e *Endpoint) interfaceNames() []string {
+	if len(e.Interfaces) == 1 {
+		return []string{e.Name}
+	}
+	return namesOf(e.Interfaces, func(i *EndpointInterface) string { return e.Name + "." + i.Subnet })
+}
+
+// EndpointService finds an endpoint service by name, or nil.
+func (v *VPC) EndpointService(name string) *EndpointService {
+	return find(v.EndpointServices, name, func(s *EndpointService) string { return s.Name })
+}
+
+// EndpointService finds the endpoint service of one's own that r names, or nil; of an AWS service it is nil, too.
+func (m *Model) EndpointService(r ServiceRef) *EndpointService {
+	if v := m.VPC(r.VPC); r.VPC != "" && v != nil {
+		return v.EndpointService(r.Name)
+	}
+	return nil
+}
+
+// ZoneDown reports whether an availability zone is down at present.
+func (m *Model) ZoneDown(zone string) bool { return slices.Contains(m.DownZones, zone) }
 
 // ENI finds an interface by its Name ("firewall", "firewall.eth1"), or nil.
 func (v *VPC) ENI(name string) *ENI {

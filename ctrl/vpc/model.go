@@ -14,7 +14,11 @@ type Model struct {
 	Peerings []*Peering
 	FlowLogs []*FlowLog
 	Hosts    []*Host
+	Services Services
+	Zones    []*PrivateZone
 	Tracking Tracking
+	// DownZones are the availability zones that are down at present: us-east-1b.
+	DownZones []string
 	// Elapsed is the lab time that `advance` has let pass before this model.
 	Elapsed time.Duration
 	// Elastic are the public IPv4 addresses allocated to the account, in use or not.
@@ -22,7 +26,8 @@ type Model struct {
 	// Removed are the resources that changes have taken away, as references from the lab: "app", "app/igw", "app/instance.web",
 	// "app/eni.web.eth1", "app/nat.out", "app/eigw", "app/sg.web". A peering connection has two at each of its ends: "app/peering.app-data" for
 	// routes, and "app/peer.data" for rules with groups of VPC data. A route to one of them is a blackhole and a rule with one is
-	// stale, not an error.
+	// stale, not an error. "app/endpoint.s3" may still stand in policies, and an endpoint of a service "data/endpoint_service.shop" has
+	// failed.
 	Removed []string
 }
 
@@ -46,6 +51,8 @@ type VPC struct {
 	PrefixLists       []*PrefixList
 	SecurityGroups    []*SecurityGroup // the default group first
 	Instances         []*Instance
+	Endpoints         []*Endpoint
+	EndpointServices  []*EndpointService
 }
 
 // Subnet is one subnet; it lies in one availability zone and has one route table and one ACL.
@@ -77,7 +84,7 @@ const (
 // Route is one row of a route table. Its destination is either a prefix or a prefix list of the same VPC.
 type Route struct {
 	Destination netip.Prefix
-	PrefixList  string
+	PrefixList  string // a list's name; of a gateway endpoint's row the code of its service
 	Target      Target
 	Origin      RouteOrigin
 	// Blackhole is the state of a route whose target is gone, or is a peering connection that is not active; it still takes part in
@@ -109,11 +116,12 @@ const (
 	TargetNATGateway      TargetKind = "nat"
 	TargetEgressOnly      TargetKind = "eigw"
 	TargetPeering         TargetKind = "peering"
+	TargetEndpoint        TargetKind = "endpoint"  // a gateway endpoint; never written by hand
 	TargetBlackhole       TargetKind = "blackhole" // a route whose target was deleted
 )
 
 // Target is a route's target; Name is empty for igw, eigw, local and blackhole, an instance for TargetInstance, an ENI's Name for
-// TargetENI, a NAT gateway for TargetNATGateway, and a peering connection for TargetPeering.
+// TargetENI, a NAT gateway for TargetNATGateway, a peering connection for TargetPeering, and a gateway endpoint for TargetEndpoint.
 type Target struct {
 	Kind TargetKind
 	Name string
@@ -156,7 +164,7 @@ const (
 	AnyICMP      = -1
 )
 
-// SGRule is one allow rule. Exactly one of CIDR, Group and PrefixList is set.
+// SGRule is one allow rule. Exactly one of CIDR, Group and PrefixList is set; VPC.PrefixList finds the list, AWS's own included.
 type SGRule struct {
 	Traffic
 	CIDR       netip.Prefix
@@ -199,6 +207,8 @@ type Instance struct {
 	Forward    bool   // the guest forwards packets (an appliance)
 	Serve      []Listener
 	Run        []string // a program and its arguments; empty: none
+	Role       Role
+	Metadata   Metadata
 }
 
 // ENI is an elastic network interface of an instance.

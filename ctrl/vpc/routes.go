@@ -1,6 +1,9 @@
 package vpc
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Precedence among routes of one prefix (VPC user guide, route priority); the lower wins.
 const (
@@ -11,9 +14,9 @@ const (
 	rankPropagated // and then by origin
 )
 
-// EffectiveRoutes is what t means for a packet: the local routes of all CIDRs and the table's own, prefix lists expanded, and of
-// routes with one prefix only the one that AWS prefers (static, prefix list, Direct Connect, VPN static, VPN BGP; among equals the
-// first). Longest-prefix match over the result is the whole rule: a blackhole is a route like any other and drops what it matches.
+// EffectiveRoutes is what t means for a packet: the local routes of all CIDRs, the table's own, and the rows of the gateway endpoints
+// that are associated with it; prefix lists expanded, and of routes with one prefix only the one that AWS prefers (static, prefix list,
+// Direct Connect, VPN static, VPN BGP; among equals the first). Longest-prefix match over the result is the whole rule: a blackhole is a route like any other and drops what it matches.
 func (v *VPC) EffectiveRoutes(t *RouteTable) []Route {
 	var routes []Route
 	at := map[netip.Prefix]int{}    // index in routes
@@ -45,7 +48,22 @@ func (v *VPC) EffectiveRoutes(t *RouteTable) []Route {
 			add(r, rankPrefixList)
 		}
 	}
+	for _, e := range v.Endpoints {
+		if r, ok := e.Row(v, t.Name); ok {
+			add(r, rankPrefixList)
+		}
+	}
 	return routes
+}
+
+// Row is the route that a gateway endpoint of VPC v puts into a route table: its service's prefix list in the VPC's region leads to it.
+// false: it puts none there.
+func (e *Endpoint) Row(v *VPC, table string) (Route, bool) {
+	s, known := FindService(e.Service.Name)
+	if e.Type != GatewayEndpoint || e.Service.VPC != "" || !known || !s.Gateway || !slices.Contains(e.RouteTables, table) {
+		return Route{}, false
+	}
+	return Route{Destination: s.Prefix(v.Region), PrefixList: s.Code, Target: Target{TargetEndpoint, e.Name}, Origin: CreateRoute}, true
 }
 
 // EffectiveEdgeRoutes is what the internet gateway's route table means for a packet that comes in: the local routes, and what it says

@@ -73,6 +73,13 @@ func TestRoutePriority(t *testing.T) {
 		{"local may be written", []string{"10.0.0.0/16 local"}, map[string]string{"10.0.1.9": "local"}},
 		{"a blackhole does not fall back", []string{"0.0.0.0/0 igw", "203.0.113.0/24 blackhole"},
 			map[string]string{"203.0.113.5": "blackhole", "8.8.8.8": "igw"}},
+		{"a gateway endpoint's row beats what is shorter", []string{"0.0.0.0/0 igw", "52.216.0.0/15 igw"},
+			map[string]string{"52.216.0.1": "endpoint.s3", "52.217.1.1": "igw", "52.94.0.1": "igw"}},
+		{"and loses to the same prefix, and to longer ones", []string{"52.216.0.0/16 igw", "0.0.0.0/0 nat.out"},
+			map[string]string{"52.216.0.1": "igw", "52.94.0.1": "nat.out"}},
+		{"to longer ones only where they match", []string{"52.216.7.0/24 nat.out", "0.0.0.0/0 igw"},
+			map[string]string{"52.216.0.1": "endpoint.s3", "52.216.7.1": "nat.out"}},
+		{"a propagated route of its prefix loses to it", []string{"52.216.0.0/16 instance.a dx"}, map[string]string{"52.216.0.1": "endpoint.s3"}},
 		{"surprise 14: a route around link-local is a route like any other", []string{"0.0.0.0/0 igw", "169.254.0.0/16 instance.a"},
 			map[string]string{"169.254.1.1": "instance.a", "169.254.169.254": "instance.a"}}, // services are asked before any table
 	}
@@ -81,7 +88,8 @@ func TestRoutePriority(t *testing.T) {
 			m := complete(t, lab(network("app", "10.0.0.0/16 10.1.0.0/20", igw, ipv6("2600:1f18::/56"),
 				subnet("web", "10.0.1.0/24"),
 				prefixList("corp", "10.50.0.0/16 10.51.0.0/16"), prefixList("home", "10.50.0.0/16 10.52.0.0/16"),
-				table(Main, row.routes...), eigw, nat("out", "web", "private"),
+				table(Main, row.routes...), table("other"), eigw, nat("out", "web", "private"),
+				endpoint("s3", "s3", "tables=main"), endpoint("dynamodb", "dynamodb", "tables=other"),
 				instance("a", "web"), instance("b", "web"), instance("c", "web"))), nil)
 			v := m.VPC("app")
 			routes := v.EffectiveRoutes(v.RouteTable(Main))

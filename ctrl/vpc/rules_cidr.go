@@ -243,7 +243,7 @@ func (c *completion) subnet(v *VPC, s *Subnet, earlier []*Subnet) {
 			"remove `public_ip`, or give the subnet a `cidr`")
 	}
 	if v.RouteTable(s.RouteTable) == nil {
-		c.report(at.at("route_table"), fmt.Sprintf("the routeTable '%s' does not exist", s.RouteTable),
+		c.report(at.at("route_table"), fmt.Sprintf("the route table '%s' does not exist", s.RouteTable),
 			declareOr("route_tables", s.RouteTable, namesOf(v.RouteTables, func(t *RouteTable) string { return t.Name })))
 	}
 	if v.ACL(s.ACL) == nil {

@@ -100,8 +100,13 @@ func (c *completion) peerList(at path, v *VPC, name string) bool {
 	if v.PrefixList(name) != nil {
 		return true
 	}
-	c.report(at, fmt.Sprintf("the prefix list '%s' does not exist", name),
-		declareOr("prefix_lists", name, namesOf(v.PrefixLists, func(l *PrefixList) string { return l.Name })))
+	names := namesOf(v.PrefixLists, func(l *PrefixList) string { return l.Name })
+	for _, s := range catalog {
+		if s.Gateway {
+			names = append(names, s.Code)
+		}
+	}
+	c.report(at, fmt.Sprintf("the prefix list '%s' does not exist", name), declareOr("prefix_lists", name, names))
 	return false
 }
 

@@ -101,6 +101,9 @@ func (c *completion) watched(l *FlowLog) *VPC {
 		r.VPC = found[0].Name
 		return found[0]
 	case 0:
+		if r.Kind == ResourceEndpoint && c.whichInterface(at, within, r.Name) {
+			return nil
+		}
 		var names []string
 		for _, v := range within {
 			names = append(names, r.Kind.names(v)...)
@@ -114,6 +117,24 @@ func (c *completion) watched(l *FlowLog) *VPC {
 	return nil
 }
 
+// whichInterface reports an endpoint that is there, where its name alone means none of its interfaces.
+func (c *completion) whichInterface(at path, within []*VPC, name string) bool {
+	for _, v := range within {
+		e := v.Endpoint(name)
+		switch {
+		case e == nil:
+			continue
+		case len(e.Interfaces) == 0:
+			c.report(at, fmt.Sprintf("endpoint '%s' has no network interface", name), "only interface endpoints have some")
+		default:
+			c.report(at, fmt.Sprintf("endpoint '%s' has several network interfaces", name),
+				"write endpoint."+strings.Join(e.interfaceNames(), " or endpoint."))
+		}
+		return true
+	}
+	return false
+}
+
 func vpcNames(m *Model) []string { return namesOf(m.VPCs, func(v *VPC) string { return v.Name }) }
 
 // resourceKinds has AWS's noun and the scenario's section of each kind.
@@ -123,6 +144,7 @@ var resourceKinds = map[ResourceKind]struct{ noun, section string }{
 	ResourceInstance: {"instance", "instances"},
 	ResourceENI:      {"networkInterface", "interfaces"},
 	ResourceNAT:      {"natGateway", "nat_gateways"},
+	ResourceEndpoint: {"vpcEndpoint", "endpoints"},
 }
 
 // names are the resources of the kind that a VPC is or has.
@@ -134,6 +156,8 @@ func (k ResourceKind) names(v *VPC) []string {
 		return namesOf(v.Subnets, func(s *Subnet) string { return s.Name })
 	case ResourceInstance:
 		return namesOf(v.Instances, func(i *Instance) string { return i.Name })
+	case ResourceEndpoint:
+		return v.endpointInterfaceNames()
 	case ResourceNAT:
 		return namesOf(v.NATGateways, func(g *NATGateway) string { return g.Name })
 	}
@@ -162,6 +186,10 @@ func (r Resource) id(v *VPC) string {
 	case ResourceENI:
 		if e := v.ENI(r.Name); e != nil {
 			return string(e.ID)
+		}
+	case ResourceEndpoint:
+		if i := v.EndpointInterface(r.Name); i != nil {
+			return string(i.ID)
 		}
 	case ResourceNAT:
 		if g := v.NATGateway(r.Name); g != nil {

@@ -161,6 +161,8 @@ func (c *completion) vpc(v *VPC) {
 	for _, g := range v.NATGateways {
 		c.natGateway(v, g)
 	}
+	c.endpoints(v)
+	c.endpointServices(v)
 	c.allocatePrivate(v)
 }
 

@@ -17,6 +17,10 @@ const (
 func (c *completion) prefixList(v *VPC, l *PrefixList) {
 	at := pathOf(v).at("prefix_lists", l.Name)
 	c.quotaEntries(at, l)
+	if v.managedList(l.Name) != nil {
+		c.report(at, fmt.Sprintf("the prefix list '%s' is managed by AWS", l.Name),
+			fmt.Sprintf("pl.%s has the service's addresses in the VPC's region: give yours another name", l.Name))
+	}
 	seen := map[netip.Prefix]bool{}
 	for i, entry := range l.Entries {
 		at := at.element(i, len(l.Entries))
@@ -43,7 +47,7 @@ func (c *completion) quotaEntries(at path, l *PrefixList) {
 // routeTable judges one route table.
 func (c *completion) routeTable(v *VPC, t *RouteTable) {
 	if t.Inline && t.Name == Main {
-		c.report(pathOf(v).at("subnets", t.Name, "routes"), "the routeTable 'main' already exists",
+		c.report(pathOf(v).at("subnets", t.Name, "routes"), "the route table 'main' already exists",
 			"rename the subnet, whose own table would be called main too, or declare the routes in route_tables.main")
 	}
 	type row struct {
@@ -134,6 +138,9 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 			c.report(at, fmt.Sprintf("the networkInterface '%s' does not exist", r.Target.Name),
 				declareOr("interfaces", r.Target.Name, names))
 		}
+	case TargetEndpoint:
+		c.report(at, fmt.Sprintf("route table contains unsupported route target: %s. VPC Endpoints of this type cannot be used as route targets",
+			r.Target), "name this table in a gateway endpoint's `route_tables`: its row comes and goes with that")
 	default:
 		c.report(at, fmt.Sprintf("'%s' is not a route target", r.Target.Kind),
 			"use igw, eigw, nat.NAME, peering.NAME, instance.NAME, eni.NAME, local or blackhole")
@@ -147,6 +154,11 @@ func (c *completion) destination(at path, v *VPC, r *Route) {
 		return
 	}
 	l := v.PrefixList(r.PrefixList)
+	if v.managedList(r.PrefixList) != nil {
+		c.report(at, fmt.Sprintf("a route for the AWS-managed prefix list pl.%s cannot be created", r.PrefixList),
+			fmt.Sprintf("a gateway endpoint of %s makes it: name this table in the endpoint's `route_tables`", r.PrefixList))
+		return
+	}
 	if l == nil {
 		c.report(at, fmt.Sprintf("the prefix list '%s' does not exist", r.PrefixList),
 			declareOr("prefix_lists", r.PrefixList, namesOf(v.PrefixLists, func(l *PrefixList) string { return l.Name })))

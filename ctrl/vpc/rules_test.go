@@ -202,7 +202,7 @@ func TestWrongSubnets(t *testing.T) {
 			[]string{"vpcs.app.subnets.web.public_ip: " +
 				"subnet 'web' has no IPv4 addresses that a public one could map to; remove `public_ip`, or give the subnet a `cidr`"}},
 		{"a route table exists", in(table("private"), subnet("web", "10.0.0.0/24", "table=privat")), []string{
-			"vpcs.app.subnets.web.route_table: the routeTable 'privat' does not exist; did you mean private?"}},
+			"vpcs.app.subnets.web.route_table: the route table 'privat' does not exist; did you mean private?"}},
 		{"an ACL exists", in(subnet("web", "10.0.0.0/24", "acl=strict")), []string{
 			"vpcs.app.subnets.web.acl: the network ACL 'strict' does not exist; declare it in `acls` or use one of default"}},
 	})
@@ -279,7 +279,7 @@ func TestWrongRoutes(t *testing.T) {
 			"set `internet_gateway: true` in VPC app"}},
 		{"a subnet's own table is not the main one", in(subnet("main", "10.0.2.0/24"), func(v *VPC) {
 			v.RouteTables = []*RouteTable{{Name: Main, Inline: true}}
-		}), []string{"vpcs.app.subnets.main.routes: the routeTable 'main' already exists; rename the subnet, whose own table " +
+		}), []string{"vpcs.app.subnets.main.routes: the route table 'main' already exists; rename the subnet, whose own table " +
 			"would be called main too, or declare the routes in route_tables.main"}},
 	})
 }
@@ -338,7 +338,7 @@ func TestWrongSecurityGroups(t *testing.T) {
 		{"the other VPC exists", in(allow(tcp(80, 80), "date/sg.db")), []string{at + "the vpc 'date' does not exist; did you " +
 			"mean data?"}},
 		{"a prefix list exists", in(allow(tcp(80, 80), "pl.home")), []string{
-			at + "the prefix list 'home' does not exist; declare it in `prefix_lists` or use one of corp"}},
+			at + "the prefix list 'home' does not exist; declare it in `prefix_lists` or use one of corp, s3, dynamodb"}},
 		{"a rule is there once, canonically", in(allow(tcp(22, 22), "100.68.0.18/18"), allow(tcp(22, 22), "100.68.0.0/18")),
 			[]string{
 				at1 + `the specified rule "peer: 100.68.0.0/18, TCP, from port: 22, to port: 22, ALLOW" already exists; remove one of the two`}},

@@ -26,8 +26,13 @@ const (
 func (e *Engine) answer(att *fabric.Attachment, b []byte, info *packet.Info) {
 	switch e.path.Reason {
 	case flow.MTUExceeded:
-		e.answerTooBig(att, b, info, int(e.path.MTU))
-	case flow.NATIdle:
+		if !e.path.NoPMTUD {
+			e.answerTooBig(att, b, info, int(e.path.MTU))
+		}
+	case flow.NATIdle, flow.NoTrackedConnection:
+		if e.path.Gateway == nil {
+			return
+		}
 		if info.TCPFlags&flow.SYN != 0 {
 			return // it answers what the gateway has never seen, and continues no connection
 		}
@@ -72,7 +77,7 @@ func (e *Engine) answerTooBig(att *fabric.Attachment, b []byte, info *packet.Inf
 	e.emitFrom(frame, func(p fabric.Packet) { e.net.WalkFromRouter(p, to, e, &e.path) }, to.Attachment)
 }
 
-// answerFrom sends what a NAT gateway itself answers, under its subnet's ACL and route table.
+// answerFrom sends what a NAT gateway or an endpoint itself answers, under its subnet's ACL and route table.
 func (e *Engine) answerFrom(gateway *fabric.ENI, frame []byte) {
 	if len(frame) <= netdev.Headroom {
 		return

@@ -126,7 +126,13 @@ func (e *Engine) Sweep(now int64) {
 	records, tracks := len(e.records.members), len(e.tracking.members)
 	e.harvest()
 	e.sweepFragments()
+	joints := len(e.joints)
 	e.mu.Unlock()
+	for ; joints > 0; joints -= sweepPiece {
+		e.mu.Lock()
+		e.sweepJoints(sweepPiece)
+		e.mu.Unlock()
+	}
 	for records > 0 || tracks > 0 {
 		e.mu.Lock()
 		records = e.sweepRecords(records, sweepPiece)

@@ -38,31 +38,33 @@ type Engine struct {
 	rate     float64
 	timeouts func(protocol uint8) flow.Timeouts
 
-	mu        sync.Mutex
-	net       *fabric.Network
-	mem       flow.Memory
-	flows     map[flow.Key]*record
-	records   roster[record]
-	tracks    map[trackKey]*track
-	tracking  roster[track]
-	nat       translations
-	pairs     slotPairs
-	halves    map[uint32]half
-	delivered map[uint32]Count  // by sender, of flows that are gone and of packets that are no flow
-	emerged   map[uint32]uint64 // packets that came out of links, by end
-	sampling  bool              // flow logs are to be told what the interfaces saw
-	samples   []Sample          // that are to be told
-	journal   journal
-	glimpses  glimpses
-	now       int64         // of the call in progress
-	sender    uint32        // who really sent the packet in progress, if it came out of a link
-	advanced  time.Duration // lab time that jumped
-	fragments *fragment.Table[datagram]
-	emitted   []Emission
-	told      map[uint32]int64 // until when an attachment's ICMP errors, one an errorInterval, would have been enough
-	path      fabric.Path
-	asked     asked                  // by the walk in progress, last
-	waiting   map[trackKey][]*record // refusals that a new connection at a place may end
+	mu         sync.Mutex
+	net        *fabric.Network
+	mem        flow.Memory
+	flows      map[flow.Key]*record
+	records    roster[record]
+	tracks     map[trackKey]*track
+	tracking   roster[track]
+	nat        translations
+	pairs      slotPairs
+	halves     map[uint32]half
+	delivered  map[uint32]Count      // by sender, of flows that are gone and of packets that are no flow
+	emerged    map[uint32]uint64     // packets that came out of links, by end
+	allowances map[uint32]*allowance // by attachment, towards the VPC's own services
+	sampling   bool                  // flow logs are to be told what the interfaces saw
+	samples    []Sample              // that are to be told
+	journal    journal
+	glimpses   glimpses
+	joints     map[flow.Tuple]flow.Tuple // see Join: back by front
+	now        int64                     // of the call in progress
+	sender     uint32                    // who really sent the packet in progress, if it came out of a link
+	advanced   time.Duration             // lab time that jumped
+	fragments  *fragment.Table[datagram]
+	emitted    []Emission
+	told       map[uint32]int64 // until when an attachment's ICMP errors, one an errorInterval, would have been enough
+	path       fabric.Path
+	asked      asked                  // by the walk in progress, last
+	waiting    map[trackKey][]*record // refusals that a new connection at a place may end
 
 	offloadFailures uint64
 }
@@ -84,18 +86,20 @@ const reinstall = 10 * time.Millisecond
 func New(c Config) (*Engine, error) {
 	e := &Engine{
 		offload: c.Offload, rate: c.Rate, net: c.Network, mem: c.Memory,
-		flows:     map[flow.Key]*record{},
-		records:   roster[record]{at: func(r *record) *int { return &r.position }},
-		tracks:    map[trackKey]*track{},
-		tracking:  roster[track]{at: func(t *track) *int { return &t.position }},
-		nat:       newTranslations(),
-		pairs:     newSlotPairs(len(c.Memory.Slots)),
-		halves:    map[uint32]half{},
-		waiting:   map[trackKey][]*record{},
-		delivered: map[uint32]Count{},
-		emerged:   map[uint32]uint64{},
-		told:      map[uint32]int64{},
-		fragments: fragment.New[datagram](fragment.Limits{}),
+		flows:      map[flow.Key]*record{},
+		records:    roster[record]{at: func(r *record) *int { return &r.position }},
+		tracks:     map[trackKey]*track{},
+		tracking:   roster[track]{at: func(t *track) *int { return &t.position }},
+		nat:        newTranslations(),
+		pairs:      newSlotPairs(len(c.Memory.Slots)),
+		halves:     map[uint32]half{},
+		waiting:    map[trackKey][]*record{},
+		delivered:  map[uint32]Count{},
+		emerged:    map[uint32]uint64{},
+		told:       map[uint32]int64{},
+		joints:     map[flow.Tuple]flow.Tuple{},
+		allowances: map[uint32]*allowance{},
+		fragments:  fragment.New[datagram](fragment.Limits{}),
 	}
 	if e.timeouts = c.Timeouts; e.timeouts == nil {
 		e.timeouts = flow.DefaultTimeouts
@@ -157,12 +161,15 @@ func (e *Engine) decide(from uint32, b []byte) uint32 {
 		// The code is not part of a flow's key, and rules may ask for it.
 		return e.decideOnce(att, b, &info, nil)
 	}
+	if e.net.Direct(att, &info.Tuple) {
+		return e.decideDirect(att, b, &info)
+	}
 	r := e.lookup(att, &info)
 	if r == nil {
 		e.answer(att, b, &info)
 		return 0
 	}
-	if info.Length > int(r.entry.MTU) && !mayFragment(&info) || info.TTL <= r.entry.Rewrite.Hops {
+	if info.Length > int(r.entry.MTU) && (r.noPMTUD || !mayFragment(&info)) || info.TTL <= r.entry.Rewrite.Hops {
 		return e.decideOnce(att, b, &info, nil)
 	}
 	out := e.apply(r, b, &info)
@@ -335,7 +342,9 @@ func (e *Engine) worthKeeping(path *fabric.Path, p *fabric.Packet) bool {
 		// The refusal of a SYN that begins another connection says nothing of what follows in the old one, nor that of a SYN for which a
 		// NAT gateway had already begun a translation.
 		once := e.asked.replaced || p.Tuple.Protocol == flow.TCP && len(e.nat.fresh) > 0
-		return path.Reason != flow.MTUExceeded && path.Reason != flow.TTLExpired && path.Reason != flow.NATIdle && !once && !e.pairs.scarce()
+		answered := path.Reason == flow.MTUExceeded || path.Reason == flow.TTLExpired || path.Reason == flow.NATIdle ||
+			path.Reason == flow.NoTrackedConnection && path.Gateway != nil
+		return !answered && !once && !e.pairs.scarce()
 	}
 	return len(e.tracks)+len(path.Taps()) <= len(e.mem.Slots)
 }
@@ -344,13 +353,13 @@ func (e *Engine) worthKeeping(path *fabric.Path, p *fabric.Packet) bool {
 func (e *Engine) decideRecord(r *record, p *fabric.Packet) {
 	path := &e.path
 	r.arrives = path.Tuple
-	r.mss, r.family = path.MSS, path.Family
+	r.mss, r.family, r.noPMTUD = path.MSS, path.Family, path.NoPMTUD
 	r.sender, r.linked = p.Sender, e.isLink(r.key.Attachment) || e.isLink(path.Out)
 	r.checked = e.now
 	r.installed = 0
 	r.entry = flow.Entry{
 		Verdict: path.Verdict, Reason: path.Reason, Out: path.Out, Slot: r.slot, MTU: path.MTU,
-		Domains: path.Domains, Rewrite: path.Rewrite,
+		Domains: path.Domains, Rewrite: path.Rewrite, LowersMSS: path.MSS != 0 && path.Verdict == flow.Deliver,
 	}
 	e.remember(r.key.Attachment, r, p)
 	e.observe(r)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
@@ -15,8 +16,11 @@ type Drop struct {
 	At   int64    // monotonic nanoseconds
 	Key  flow.Key // as it was sent; an ICMP error under the connection that it quotes
 	Path fabric.Path
-	// Before are the stations in front of the link that brought the packet, as they are now; Drops fills them in.
+	// Before are the stations in front of the link that brought the packet, or of the load balancer that sent it, as they are now; Drops fills
+	// them in.
 	Before []fabric.Hop
+	// Carried says that it is not of the connection that was asked for, but of that by which a load balancer carries it on. Drops fills it in.
+	Carried bool
 }
 
 // journal keeps the latest drops that were decided by a walk. Repetitions that the cache answers are not in it. The ring is used in
@@ -35,6 +39,9 @@ func (j *journal) add(now int64, key flow.Key, path *fabric.Path) {
 	d.At, d.Key, d.Path = now, key, *path
 	j.next = (j.next + 1) % journalSize
 }
+
+// latest is the drop that was added last.
+func (j *journal) latest() *Drop { return &j.ring[(j.next+len(j.ring)-1)%len(j.ring)] }
 
 // glimpse is a packet that interfaces saw and that belongs to no flow, under another tuple than that by which its connection is known: an
 // ICMP error, or one that a gateway translated and that was dropped behind it.
@@ -64,6 +71,13 @@ func (e *Engine) tell(key flow.Key) {
 		key.Attachment = e.sender
 	}
 	e.journal.add(e.now, key, &e.path)
+	if e.path.Reason != flow.ServiceSourceUnknown {
+		return
+	}
+	// What a service still sends after its endpoint has gone is known to nobody under the service's own addresses.
+	if r := e.flows[key]; r != nil && r.entry.Verdict == flow.Deliver {
+		e.journal.latest().Path.Tuple = r.arrives
+	}
 }
 
 // since walks the drops at or after a time, oldest first.
@@ -92,15 +106,15 @@ func (e *Engine) Mark(now int64) int64 {
 }
 
 // Drops lists the packets dropped since mark that belong to the connection which began with tuple, as its sender sees it: either
-// direction, before and after address translation, behind appliances. Oldest first.
+// direction, before and after address translation, behind appliances and load balancers. Oldest first.
 func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	family := e.family(tuple)
+	family, own := e.family(tuple), e.leg(tuple)
 	// A fragment that is not its packet's first one has no ports.
 	portless := tuple
 	portless.SrcPort, portless.DstPort = 0, 0
-	family[portless] = true
+	family[portless], own[portless] = true, true
 	var drops []Drop
 	e.journal.since(mark, func(d *Drop) {
 		if family[d.Key.Tuple] || family[d.Path.Tuple] {
@@ -108,7 +122,11 @@ func (e *Engine) Drops(mark int64, tuple flow.Tuple) []Drop {
 		}
 	})
 	for i := range drops {
-		drops[i].Before = e.before(&drops[i])
+		d := &drops[i]
+		d.Before, d.Carried = e.before(d), !own[d.Key.Tuple] && !own[d.Path.Tuple]
+		if d.Carried && d.Key.Attachment == e.net.Services.Attachment {
+			d.Before = e.wayOf(tuple)
+		}
 	}
 	return drops
 }
@@ -128,6 +146,20 @@ func (e *Engine) before(d *Drop) []fabric.Hop {
 		}
 	}
 	return nil // it came another way: as an ICMP error, or translated
+}
+
+// wayOf walks a packet of a connection that is delivered.
+func (e *Engine) wayOf(tuple flow.Tuple) []fabric.Hop {
+	for _, r := range e.records.members {
+		from := e.attachment(r.key.Attachment)
+		if r.key.Tuple != tuple || r.entry.Verdict != flow.Deliver || from == nil || from.ENI == nil {
+			continue
+		}
+		e.net.Walk(r.packet(), from, e, &e.path)
+		e.keepFresh(false)
+		return slices.Clone(e.path.Hops())
+	}
+	return nil
 }
 
 // opening is the engine's memory as the first packets of a connection find it: they pass by a rule, not by the track that they leave.
@@ -164,8 +196,8 @@ func (e *Engine) Delivered(mark int64, tuple flow.Tuple) bool {
 	return false
 }
 
-// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, the answers to all of
-// them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
+// Family is the set of tuples under which the packets of one connection appear: the given one, its translations, what a load balancer
+// carries it on as, the answers to all of them, and those of ICMP errors about them. It knows them as long as the connection's flows are known.
 func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -182,8 +214,20 @@ func (e *Engine) Family(tuple flow.Tuple) map[flow.Tuple]bool {
 	return family
 }
 
-// family is Family without the errors, for who holds the lock. Between two gateways a packet has a tuple that neither its sender nor its receiver knows.
+// family is Family without the errors, for who holds the lock.
 func (e *Engine) family(tuple flow.Tuple) map[flow.Tuple]bool {
+	set := e.leg(tuple)
+	for t := range maps.Clone(set) {
+		if back, carried := e.joints[t]; carried {
+			maps.Copy(set, e.leg(back))
+			maps.Copy(set, e.leg(e.net.Services.Outside(back))) // a refusal is not remembered for long
+		}
+	}
+	return set
+}
+
+// leg is family up to a load balancer. Between two gateways a packet has a tuple that neither its sender nor its receiver knows.
+func (e *Engine) leg(tuple flow.Tuple) map[flow.Tuple]bool {
 	set := map[flow.Tuple]bool{tuple: true, tuple.Reply(): true}
 	for grown := true; grown; {
 		grown = false

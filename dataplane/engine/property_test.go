@@ -496,7 +496,7 @@ func (c *cache) handle(now int64, from uint32, raw []byte) (out uint32, hit bool
 	}
 	last := max(own.Read().Last, peer.Read().Last)
 	idle := last != 0 && e.Idle[state] != 0 && now-int64(last) > int64(e.Idle[state])
-	if idle || e.MTU != 0 && info.Length > int(e.MTU) || info.TTL <= e.Rewrite.Hops || e.Rewrite.Hops > 0 && info.TCPFlags&flow.SYN != 0 {
+	if idle || e.MTU != 0 && info.Length > int(e.MTU) || info.TTL <= e.Rewrite.Hops || e.LowersMSS && info.TCPFlags&flow.SYN != 0 {
 		return 0, false
 	}
 	own.Add(1, uint64(info.Length), info.TCPFlags, now)

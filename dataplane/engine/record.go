@@ -15,6 +15,7 @@ type record struct {
 	entry   flow.Entry // Verdict 0: nothing is decided yet
 	family  uint8      // to which NAT64 changes its packets; 0: it does not
 	mss     uint16     // to which a SYN's MSS is lowered; 0: it is left alone
+	noPMTUD bool       // what is too big is dropped, even what might be cut
 	sender  uint32     // who really sends the flow, if it comes out of a link
 	linked  bool       // a link carries it, to or from here
 	account *account   // for flow logs; nil without them

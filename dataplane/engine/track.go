@@ -216,7 +216,7 @@ func (e *Engine) begins(t *track, p *fabric.Packet) bool {
 
 // limits are the idle limits of a connection at an interface or gateway.
 func (e *Engine) limits(at *fabric.ENI, proto uint8) flow.Timeouts {
-	if at.NAT != nil {
+	if at.NAT != nil || at.Portals != nil {
 		return flow.Timeouts{natIdleSeconds * time.Second, natIdleSeconds * time.Second, natClosingSeconds * time.Second}
 	}
 	return e.timeouts(proto)

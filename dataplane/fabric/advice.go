@@ -3,6 +3,7 @@ package fabric
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/vpclab/vpclab/dataplane/flow"
 )
@@ -13,6 +14,9 @@ func (p *Path) Advice() string {
 		return ""
 	}
 	h := &p.hops[p.numHops-1]
+	if h.vain() {
+		return h.Asked.use()
+	}
 	switch h.Reason {
 	case flow.SGRulesMismatch:
 		if h.Midway {
@@ -29,6 +33,9 @@ func (p *Path) Advice() string {
 		if prefix, peering := h.Subnet.VPC.peerWith(h.Tuple.DstAddr()); peering != nil {
 			return fmt.Sprintf("add the route \"%s: %s\" to route table %s", prefix, peering.Name, h.Subnet.Routes.Name)
 		}
+		if h.Asked != nil {
+			return serviceRoute(h)
+		}
 		return fmt.Sprintf("add a route for %s to route table %s", single(h.Tuple.DstAddr()), h.Subnet.Routes.Name)
 	case flow.BlackholeRoute:
 		if h.Route.Mend != "" {
@@ -36,6 +43,9 @@ func (p *Path) Advice() string {
 		}
 		return fmt.Sprintf("give the route %s of route table %s a target that exists, or remove it", h.Route.Prefix, h.Subnet.Routes.Name)
 	case flow.SourceDestCheck:
+		if h.Kind == HopService {
+			return fmt.Sprintf("send from an address of %s: it is answered under its own alone", h.Where)
+		}
 		return fmt.Sprintf("set source_dest_check: false on %s if it is meant to carry other hosts' packets", h.Where)
 	case flow.IGWNoPublicIPEgress:
 		return fmt.Sprintf("give the interface that has %s a public address (eip: auto)", h.Tuple.SrcAddr())
@@ -52,14 +62,80 @@ func (p *Path) Advice() string {
 		return fmt.Sprintf("send less at a time, or give the link of %s a higher rate", h.Where)
 	case flow.LinkLoss:
 		return fmt.Sprintf("take `loss` out of the link of %s", h.Where)
+	case flow.NATIdle:
+		return fmt.Sprintf("open a new connection: %s has forgotten this one, or never knew it since another way led there when it began", h.Where)
 	case flow.NoTrackedConnection:
 		return "open a new connection"
+	case flow.ServiceSourceUnknown:
+		if h.Where == ServicesName {
+			return "open a new connection: the service still answers by an endpoint that is gone, or to an address that nobody has"
+		}
 	case flow.UnknownDestination:
 		return fmt.Sprintf("nothing has the address %s; check the destination", h.Tuple.DstAddr())
+	case flow.ServiceUnavailable:
+		return "check the destination and its port: nothing answers there"
+	case flow.VPCEGatewayProtocol, flow.VPCEInterfaceProtocol:
+		return fmt.Sprintf("use TCP to reach the service behind %s", h.Where)
+	case flow.VPCESourceNotInVPC:
+		return fmt.Sprintf("send from an address of the VPC of %s", h.Where)
+	case flow.NLBInbound:
+		return "make an interface endpoint of the service, and connect to that"
+	case flow.LinkLocalAllowance:
+		return "send fewer packets a second to the VPC's resolver, instance metadata and time; cache the answers"
+	case flow.AZDown:
+		return fmt.Sprintf("use an interface in another availability zone than that of %s", h.Where)
 	case flow.MTUExceeded:
 		return fmt.Sprintf("send packets of at most %d bytes", p.MTU)
 	}
 	return ""
+}
+
+// vain reports whether the packet was stopped on its way to a service that would not answer it: no rule or route would help.
+func (h *Hop) vain() bool {
+	if h.Asked == nil || h.Asked.answers(&h.Tuple) || h.Midway {
+		return false
+	}
+	if icmp := h.Tuple.Protocol == flow.ICMP || h.Tuple.Protocol == flow.ICMPv6; icmp && (!h.Tuple.ICMPEcho() || h.Asked.Kind == PublicPortal) {
+		return false // an error, or a ping that a public address answers
+	}
+	switch h.Reason {
+	case flow.SGRulesMismatch, flow.ACLRestriction, flow.NoRoute, flow.ServiceUnavailable:
+		return true
+	}
+	return false
+}
+
+// use says how a service wants to be asked.
+func (p *Portal) use() string {
+	name, protocol, ports := p.Name, "TCP", make([]string, len(p.Ports))
+	if name == "" {
+		name = p.Service
+	}
+	if p.Protocol == 0 {
+		protocol = "TCP or UDP"
+	}
+	for i, port := range p.Ports {
+		ports[i] = fmt.Sprint(port)
+	}
+	return fmt.Sprintf("use %s to port %s: %s answers nothing else, whatever rules and routes allow", protocol, strings.Join(ports, " or "), name)
+}
+
+// serviceRoute says how to reach an AWS service from a subnet without a way to it. Endpoints lead to services of their own region.
+func serviceRoute(h *Hop) string {
+	route := fmt.Sprintf("a route for %s to a NAT gateway", single(h.Tuple.DstAddr()))
+	if h.Asked.Region != h.Subnet.VPC.Region {
+		return fmt.Sprintf("add %s to route table %s", route, h.Subnet.Routes.Name)
+	}
+	endpoint := fmt.Sprintf("an interface endpoint of %s, with private_dns", h.Asked.Service)
+	if h.Asked.PrefixList != "" {
+		endpoint = fmt.Sprintf("a gateway endpoint of %s to route table %s", h.Asked.Service, h.Subnet.Routes.Name)
+	}
+	return fmt.Sprintf("add %s, or %s", endpoint, route)
+}
+
+// listed reports whether the refused packet is for an address of a prefix list of the VPC's own region.
+func (h *Hop) listed() bool {
+	return h.Asked != nil && h.Asked.PrefixList != "" && h.Asked.Region == h.Subnet.VPC.Region
 }
 
 func directionOf(h *Hop) Direction {
@@ -73,7 +149,10 @@ func directionOf(h *Hop) Direction {
 func ruleFor(h *Hop) string {
 	t := &h.Tuple
 	peer := "from " + single(t.SrcAddr()).String()
-	if directionOf(h) == Egress {
+	switch {
+	case directionOf(h) == Egress && h.Kind == HopSGOut && h.listed():
+		peer = "to " + h.Asked.PrefixList
+	case directionOf(h) == Egress:
 		peer = "to " + single(t.DstAddr()).String()
 	}
 	switch t.Protocol {

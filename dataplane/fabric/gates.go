@@ -77,10 +77,10 @@ func (w *walk) matchPeer(r *SGRule, e *ENI, d Direction) bool {
 }
 
 // untracked reports whether AWS would not track the flow: TCP or UDP, a rule for it open to everybody, and a rule for all ports
-// open to everybody in the opposite direction, both of the packet's address family (EC2 user guide, untracked connections).
+// open to everybody in the opposite direction, both of the packet's address family (EC2 user guide, untracked connections). An endpoint tracks all.
 func (w *walk) untracked(e *ENI, d Direction) bool {
 	t := &w.packet.Tuple
-	if t.Protocol != flow.TCP && t.Protocol != flow.UDP {
+	if t.Protocol != flow.TCP && t.Protocol != flow.UDP || e.Portals != nil {
 		return false
 	}
 	there, back := false, false

@@ -128,6 +128,10 @@ func (w *walk) internet(fromVPC bool) {
 			return
 		}
 	}
+	if p := net.Portals[dst]; p != nil {
+		w.askPublic(p)
+		return
+	}
 	reason := flow.UnknownDestination
 	if net.Elastic[dst] || net.Pool.Contains(dst) {
 		reason = flow.IGWNoPrivateIPIngress
@@ -150,6 +154,9 @@ func (w *walk) enterVPC(e *ENI, private netip.Addr) {
 		return
 	case rfc6598.Contains(src):
 		w.drop(hop, flow.IGWSourceRFC6598)
+		return
+	case e.Portals != nil:
+		w.drop(hop, flow.VPCEDeniesIGW)
 		return
 	case w.packet.Tuple.Family == 6 && w.backByEgressOnly(e):
 		w.answered(e)

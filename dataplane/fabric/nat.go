@@ -28,9 +28,10 @@ func (w *walk) routed(g *ENI, hop Hop) bool {
 // natMSS is the largest TCP payload of a packet that crosses a NAT gateway, which lowers the MSS of SYNs to it.
 const natMSS = NATGatewayMTU - 20 - 20
 
-func (w *walk) clampMSS() {
-	if w.packet.Tuple.Protocol == flow.TCP {
-		w.path.MSS = natMSS
+// clampMSS lowers the MSS of the packet's connection to mss bytes, if nobody did so further.
+func (w *walk) clampMSS(mss int) {
+	if w.packet.Tuple.Protocol == flow.TCP && (w.path.MSS == 0 || mss < int(w.path.MSS)) {
+		w.path.MSS = uint16(mss)
 	}
 }
 
@@ -58,7 +59,7 @@ func (w *walk) translate(g *ENI, crossed bool) {
 		return
 	}
 	w.tap(g, Ingress, true, w.begun())
-	w.clampMSS()
+	w.clampMSS(natMSS)
 	if w.packet.Tuple.Family == 6 {
 		w.toIPv4()
 	}
@@ -129,7 +130,7 @@ func (w *walk) restore(g *ENI) {
 		w.drop(hop, flow.NATFragment)
 		return
 	}
-	w.clampMSS()
+	w.clampMSS(natMSS)
 	if to.Addr().Is6() {
 		w.toIPv6()
 	}

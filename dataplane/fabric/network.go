@@ -13,15 +13,17 @@ type Network struct {
 	// VPCs by domain index less one; a removed VPC's place is nil.
 	VPCs     []*VPC
 	Internet Internet
+	Services *Services
 }
 
-// Attachment is anything that can send packets into the fabric: an ENI of an instance, an internet host, or the end of a peering
-// connection at which packets come out of its link. Exactly one of ENI, Host and Peering is set.
+// Attachment is anything that can send packets into the fabric: an ENI of an instance, an internet host, the end of a peering
+// connection at which packets come out of its link, or the lab's services. Exactly one of ENI, Host, Peering and Services is set.
 type Attachment struct {
-	Index   uint32
-	ENI     *ENI
-	Host    *Host
-	Peering *PeeringEnd
+	Index    uint32
+	ENI      *ENI
+	Host     *Host
+	Peering  *PeeringEnd
+	Services *Services
 }
 
 // Name is how hops call the attachment.
@@ -31,6 +33,8 @@ func (a *Attachment) Name() string {
 		return a.ENI.Name
 	case a.Host != nil:
 		return a.Host.Name
+	case a.Services != nil:
+		return ServicesName
 	}
 	return a.Peering.Name
 }
@@ -40,6 +44,7 @@ type VPC struct {
 	Index      uint32 // from 1; also its domain in the flow cache
 	Generation uint32
 	Name       string
+	Region     string         // for advice
 	CIDRs      []netip.Prefix // IPv4 and IPv6
 	Resolver   netip.Addr     // the primary CIDR's base plus two
 	HasIGW     bool
@@ -49,6 +54,8 @@ type VPC struct {
 	EgressOnly *ENI
 	ENIs       map[netip.Addr]*ENI // by every private IPv4 and IPv6 address
 	Peerings   []*PeeringEnd       // the VPC's ends of its active peering connections
+	// Direct are the services that the VPC itself has, by the address at which they are asked.
+	Direct map[netip.Addr]*Portal
 }
 
 // Subnet is one compiled subnet.
@@ -61,6 +68,7 @@ type Subnet struct {
 	Router6 netip.Addr // link-local
 	Routes  *RouteTable
 	ACL     *ACL
+	Down    bool // its availability zone is
 }
 
 // Contains reports whether addr is an address of the subnet.
@@ -79,6 +87,8 @@ type ENI struct {
 	Groups          []*SecurityGroup
 	SourceDestCheck bool
 	NAT             *NAT // of a NAT gateway's interface, which has no groups
+	// Portals are those of an interface endpoint, or of a load balancer, which has no groups, by its addresses.
+	Portals map[netip.Addr]*Portal
 }
 
 // NAT is what a NAT gateway's interface translates to.
@@ -123,7 +133,8 @@ type Internet struct {
 	IPv6   *bart.Table[*VPC]            // the IPv6 space of VPCs that have an internet or egress-only gateway
 	// Elastic are the public addresses that belong to the lab's account, mapped or not.
 	Elastic map[netip.Addr]bool
-	Pool    netip.Prefix // from which public addresses are drawn
+	Portals map[netip.Addr]*Portal // the services' public addresses
+	Pool    netip.Prefix           // from which public addresses are drawn
 }
 
 // InternetDomain is the domain of flows from or to internet hosts.
@@ -152,6 +163,7 @@ const (
 	ToNATGateway
 	ToEgressOnly
 	ToPeering
+	ToEndpoint
 	ToBlackhole
 )
 
@@ -161,9 +173,10 @@ type Route struct {
 	Kind   TargetKind
 	ENI    *ENI // of ToENI and ToNATGateway
 	// Peering is this VPC's end of the connection, of ToPeering.
-	Peering *PeeringEnd
-	Text    string // "10.0.0.0/16 -> local", for hops
-	Mend    string // of ToBlackhole: what would bring its target back; "" if nothing special would
+	Peering  *PeeringEnd
+	Endpoint *GatewayEndpoint // of ToEndpoint
+	Text     string           // "10.0.0.0/16 -> local", for hops
+	Mend     string           // of ToBlackhole: what would bring its target back; "" if nothing special would
 }
 
 // GroupID is a security group's dense index in the lab.

@@ -120,6 +120,7 @@ const (
 	PathSameVPC            = 1
 	PathPeering            = 4 // within a region
 	PathInterRegionPeering = 5
+	PathGatewayEndpoint    = 7
 	PathInternetGateway    = 8
 )
 
@@ -137,6 +138,7 @@ const (
 	HopNAT
 	HopEIGW
 	HopPeering
+	HopEndpoint
 	HopIGWOut
 	HopInternet
 	HopIGWIn
@@ -146,7 +148,7 @@ const (
 	HopDeliver
 )
 
-var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "", "eigw", "", "igw", "internet", "igw", "acl-in",
+var hopNames = [...]string{"send", "service", "source-check", "sg-out", "acl-out", "route", "", "eigw", "", "", "igw", "internet", "igw", "acl-in",
 	"dest-check", "sg-in", "deliver"}
 
 // Door is the station in front of the walk: the eBPF program at the interface.
@@ -158,7 +160,7 @@ func Stations() (stations, places []string) {
 	stations = []string{Door}
 	for k, name := range hopNames {
 		switch h := (Hop{Kind: HopKind(k)}); {
-		case h.Kind == HopNAT, h.Kind == HopPeering: // called by their own names
+		case h.Kind == HopNAT, h.Kind == HopPeering, h.Kind == HopEndpoint: // called by their own names
 		case h.At() != name:
 			stations = append(stations, name)
 		case !slices.Contains(places, name):
@@ -182,6 +184,7 @@ type Hop struct {
 	Midway bool
 	VPC    *VPC       // at this end of a peering connection
 	Alien  netip.Addr // that is no address of the VPC, where a peering connection needs one
+	Asked  *Portal    // of a refused packet: the service that it is for, at a public address or by an interface endpoint
 	Tuple  flow.Tuple
 	Reason flow.Reason // why the packet ended here; None when it went on
 }
@@ -191,7 +194,7 @@ func (h *Hop) At() string {
 	switch h.Kind {
 	case HopIGWOut, HopIGWIn, HopInternet, HopEIGW:
 		return hopNames[h.Kind]
-	case HopNAT, HopPeering:
+	case HopNAT, HopPeering, HopEndpoint:
 		return h.Where
 	}
 	return h.Where + "/" + hopNames[h.Kind]
@@ -211,6 +214,12 @@ func (h *Hop) detail() string {
 	case HopSend, HopDeliver:
 		return h.Tuple.String()
 	case HopService:
+		switch {
+		case h.Reason == flow.None:
+			return h.Tuple.String()
+		case h.Where == ServicesName:
+			return "nobody asks by this way any more: an endpoint or an address is gone"
+		}
 		return h.Tuple.DstAddr().String() + " is a VPC service or router address"
 	case HopSourceCheck:
 		return h.Tuple.SrcAddr().String() + " is not an address of " + h.Where
@@ -248,7 +257,7 @@ func (h *Hop) detail() string {
 		return h.Tuple.String()
 	case HopPeering:
 		return h.peeringDetail()
-	case HopNAT, HopEIGW, HopIGWOut, HopInternet:
+	case HopNAT, HopEndpoint, HopEIGW, HopIGWOut, HopInternet:
 		return h.Tuple.String()
 	}
 	return ""
@@ -280,7 +289,9 @@ type Path struct {
 	MTU     uint16       // the smallest on the way, in bytes
 	Family  uint8        // of the packet at its end, if NAT64 changed it: Rewrite then has both addresses; 0: as sent
 	MSS     uint16       // to which a gateway lowers the MSS of a SYN; 0: none does
-	Gateway *ENI         // the NAT gateway that dropped the packet, if one did and it answers
+	Gateway *ENI         // the NAT gateway or endpoint that dropped the packet, if one did and it answers
+	// NoPMTUD says that what is larger than MTU is dropped without a word, even what might be cut.
+	NoPMTUD bool
 	Domains [2]flow.Domain
 	// Tuple is the packet as it was last seen: at the receiver, or where it was dropped.
 	Tuple flow.Tuple

@@ -24,6 +24,8 @@ func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
 	switch {
 	case from.Peering != nil:
 		w.leaveLink(from.Peering)
+	case from.Services != nil:
+		w.leaveServices(from.Services)
 	case from.Host != nil:
 		w.domain(InternetDomain, n.Internet.Generation)
 		w.leaveHost(from.Host)
@@ -40,7 +42,7 @@ func (n *Network) Walk(p Packet, from *Attachment, state State, path *Path) {
 func (n *Network) begin(p Packet, state State, path *Path) *walk {
 	path.numHops, path.numTaps = 0, 0
 	path.Verdict, path.Reason, path.Out, path.MTU, path.MSS, path.Family = 0, flow.None, 0, VPCMTU, 0, 0
-	path.Domains, path.Gateway = [2]flow.Domain{}, nil
+	path.Domains, path.Gateway, path.NoPMTUD = [2]flow.Domain{}, nil, false
 	path.walk = walk{net: n, packet: p, state: state, path: path}
 	return &path.walk
 }
@@ -98,9 +100,19 @@ func (w *walk) hop(h Hop) {
 
 // drop ends the path at a hop.
 func (w *walk) drop(h Hop, r flow.Reason) {
-	h.Reason = r
+	h.Reason, h.Asked = r, w.asked(h.Subnet)
 	w.hop(h)
 	w.path.Verdict, w.path.Reason = flow.Drop, r
+}
+
+// asked is the service that the packet is for: by an interface endpoint of the subnet's VPC, or at a public address; nil if there is none.
+func (w *walk) asked(s *Subnet) *Portal {
+	if s != nil {
+		if e := s.VPC.ENIs[w.dst()]; e != nil && e.Portals[w.dst()] != nil && e.Portals[w.dst()].Kind == InterfacePortal {
+			return e.Portals[w.dst()]
+		}
+	}
+	return w.net.Internet.Portals[w.dst()]
 }
 
 func (w *walk) deliver(where string, attachment uint32) {
@@ -130,12 +142,18 @@ func (w *walk) domain(index, generation uint32) {
 
 // leave is a packet that goes out of an interface: services, source check, groups, then its own subnet or the router.
 func (w *walk) leave(e *ENI) {
-	if e.NAT != nil {
+	switch {
+	case e.NAT != nil:
 		w.depart(e, NothingNew)
 		return
-	}
-	if w.toService(e.Subnet) {
-		w.drop(Hop{Kind: HopService, Where: e.Name}, flow.ServiceUnavailable)
+	case e.Portals != nil: // the engine sends in its name
+		w.depart(e, NothingNew)
+		return
+	case e.Subnet.Down:
+		w.drop(Hop{Kind: HopSend, Where: e.Name}, flow.AZDown)
+		return
+	case w.toService(e.Subnet):
+		w.askVPC(e)
 		return
 	}
 	if !validSource(w.src()) {
@@ -169,16 +187,6 @@ func (w *walk) depart(e *ENI, note Note) {
 		w.route(e, tap)
 	}
 }
-
-// toService reports whether the destination is answered by the VPC itself: link-local services, the resolver, the router.
-func (w *walk) toService(s *Subnet) bool {
-	dst := w.dst()
-	return dst.IsLinkLocalUnicast() || vpcServices6.Contains(dst) || dst == s.VPC.Resolver || dst == s.Router4
-}
-
-// vpcServices6 is the IPv6 space of the instance metadata, time and DNS services; no route reaches into it (VPC user guide,
-// subnet route tables).
-var vpcServices6 = netip.MustParsePrefix("fd00:ec2::/32")
 
 func validSource(a netip.Addr) bool {
 	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
@@ -232,6 +240,13 @@ func (w *walk) route(e *ENI, tap *Tap) {
 		tap.TrafficPath = r.Peering.trafficPath()
 		w.hop(hop)
 		w.crossPeering(r.Peering)
+	case ToEndpoint:
+		tap.TrafficPath = PathGatewayEndpoint
+		if r.Endpoint.Tracked {
+			tap.track()
+		}
+		w.hop(hop)
+		w.askByGateway(r.Endpoint, s.VPC)
 	case ToInternetGateway:
 		tap.TrafficPath = PathInternetGateway
 		w.hop(hop)
@@ -247,8 +262,15 @@ func (w *walk) arrive(e *ENI, crossed bool) {
 		w.tap(e, Ingress, false, NothingNew)
 		return
 	}
-	if e.NAT != nil {
+	switch {
+	case e.Subnet.Down:
+		w.drop(Hop{Kind: HopDeliver, Where: e.Name}, flow.AZDown)
+		return
+	case e.NAT != nil:
 		w.restore(e)
+		return
+	case e.Portals != nil:
+		w.askByInterface(e)
 		return
 	}
 	if e.SourceDestCheck && !e.Owns(w.dst()) {

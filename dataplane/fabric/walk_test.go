@@ -275,6 +275,7 @@ func TestAdvice(t *testing.T) {
 		from   func(*Bed) uint32
 		want   string
 	}{
+		{TCP("10.0.0.10", 9, "169.254.169.254", 80), client, "send from an address of client: it is answered under its own alone"},
 		{TCP("10.0.1.5", 9, "10.0.0.10", 80), client, `add "tcp 80 from 10.0.1.5/32" to the ingress rules of one of the security groups of web`},
 		{TCP("10.0.1.5", 9, "203.0.113.5", 80), client, "add a route for 203.0.113.5/32 to route table private"},
 		{TCP("10.0.0.12", 9, "203.0.113.5", 80), sender("v"), "give the interface that has 10.0.0.12 a public address (eip: auto)"},
@@ -284,6 +285,7 @@ func TestAdvice(t *testing.T) {
 	}
 	for _, test := range tests {
 		b := New()
+		b.AddServices()
 		if got := walk(b, test.packet, test.from(b), fabric.Forgetful{}).Advice(); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.packet.Tuple, got, test.want)
 		}

@@ -18,7 +18,7 @@ const (
 type Rewrite struct {
 	Src, Dst         netip.Addr // invalid: unchanged
 	SrcPort, DstPort uint16     // 0: unchanged; the ICMP echo identifier is SrcPort
-	// Hops is by how much the TTL or hop limit falls. A packet that has no more than that is no hit, nor is a SYN, whose MSS gateways lower.
+	// Hops is by how much the TTL or hop limit falls. A packet that has no more than that is no hit.
 	Hops uint8
 }
 
@@ -39,6 +39,8 @@ type Entry struct {
 	MTU     uint16 // largest IP packet in bytes; 0 means no limit below the interface's
 	Domains [2]Domain
 	Rewrite Rewrite
+	// LowersMSS says that somebody on the way lowers the MSS of SYNs, which the engine does: they are no hits.
+	LowersMSS bool
 
 	// Idle limits of a delivering entry, in monotonic time, by State. A limit of 0 means never.
 	Idle Timeouts

@@ -69,6 +69,16 @@ const (
 	LinkLoss
 	LinkBroken
 
+	// Services, endpoints and availability zones.
+	ServiceSourceUnknown
+	VPCEGatewayProtocol
+	VPCEInterfaceProtocol
+	VPCESourceNotInVPC
+	NLBInbound
+	VPCEDeniesIGW
+	LinkLocalAllowance
+	AZDown
+
 	// vpclab's own limits.
 	UpcallQueueFull
 	FlowTableFull
@@ -121,7 +131,7 @@ var reasons = [...]ReasonInfo{
 	{NoRoute, "NO_ROUTE_TO_DESTINATION", "The route table has no route for the destination.", reachabilityAnalyzer},
 	{BlackholeRoute, "BAD_STATE_ROUTE", "The most specific route's target is gone (state blackhole); no shorter route is tried.", reachabilityAnalyzer},
 	{UnknownDestination, "UNKNOWN_DESTINATION", "No network interface has the destination address.", reachabilityAnalyzer},
-	{ServiceUnavailable, "VPC_SERVICE_UNAVAILABLE", "The destination is a VPC service or router address that does not answer in this lab.", ours},
+	{ServiceUnavailable, "VPC_SERVICE_UNAVAILABLE", "The destination is an address of a service or a router, and nothing answers there, at that port.", ours},
 	{RouteLoop, "ROUTE_LOOP", "The packet passed too many gateways: routes lead in a circle.", ours},
 
 	{IGWNoPublicIPEgress, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "The source has no public IPv4 address, so the internet gateway cannot send the packet.", reachabilityAnalyzer},
@@ -138,7 +148,7 @@ var reasons = [...]ReasonInfo{
 	{NATProtocol, "PROTOCOL_RESTRICTION", "A NAT gateway carries TCP, UDP and ICMP only.", reachabilityAnalyzer},
 	{NATFragment, "NAT_FRAGMENT_UNSUPPORTED", "A NAT gateway carries fragments of UDP only.", "VPC user guide, NAT device comparison"},
 	{NATPortExhausted, "NAT_PORT_EXHAUSTED", "All 55,000 ports of each of the NAT gateway's addresses are in use for this destination (ErrorPortAllocation).", "VPC user guide, NAT gateways"},
-	{NATIdle, "NAT_IDLE_TIMEOUT", "The NAT gateway has forgotten the connection (350 s without a packet) and answers with RST.", "VPC user guide, NAT gateways"},
+	{NATIdle, "NAT_IDLE_TIMEOUT", "The NAT gateway knows no connection that the packet belongs to, and answers TCP with RST: it has forgotten it after 350 s without a packet, or the connection began by another way, such as an endpoint.", "VPC user guide, NAT gateways"},
 	{NATInbound, "NAT_INBOUND", "A NAT gateway accepts no connections from outside.", ours},
 	{EIGWInbound, "EIGW_INBOUND", "An egress-only internet gateway lets nothing in but answers.", ours},
 	{EIGWFamily, "EIGW_IPV4_UNSUPPORTED", "An egress-only internet gateway carries IPv6 only.", "VPC user guide, egress-only internet gateways"},
@@ -147,6 +157,15 @@ var reasons = [...]ReasonInfo{
 	{LinkQueueFull, "LINK_QUEUE_FULL", "The link's queue was full: packets came faster than it carries them.", ours},
 	{LinkLoss, "LINK_LOSS", "The link lost the packet, as its `loss` says.", ours},
 	{LinkBroken, "LINK_BROKEN", "The packet did not come out at the other end of the encrypted link as it went in: it was lost or changed on the way.", ours},
+
+	{ServiceSourceUnknown, "SERVICE_SOURCE_UNKNOWN", "The packet is to or from an address that no interface has, so that the service could not answer it.", ours},
+	{VPCEGatewayProtocol, "VPCE_GATEWAY_PROTOCOL_RESTRICTION", "A gateway endpoint carries TCP and ICMP echo only.", reachabilityAnalyzer},
+	{VPCEInterfaceProtocol, "VPCE_INTERFACE_PROTOCOL_RESTRICTION", "An interface endpoint carries TCP only; it does not answer ping.", "PrivateLink guide, interface endpoints"},
+	{VPCESourceNotInVPC, "VPCE_REQUIRES_SOURCE_IN_VPC", "A gateway endpoint serves interfaces of its own VPC only.", "PrivateLink guide, gateway endpoints"},
+	{NLBInbound, "NLB_INBOUND", "The load balancer of an endpoint service takes no connections from its own VPC: its endpoints lead to it.", ours},
+	{VPCEDeniesIGW, "VPCE_DENIES_IGW_TRAFFIC", "An internet gateway leads nobody to the interface of an endpoint.", "EC2 API, denyAllIgwTraffic"},
+	{LinkLocalAllowance, "LINKLOCAL_ALLOWANCE_EXCEEDED", "The interface sent more than 1024 packets a second to the resolver, the instance metadata and the time service.", "EC2 user guide, linklocal_allowance_exceeded"},
+	{AZDown, "AVAILABILITY_ZONE_DOWN", "The availability zone of the interface is down.", ours},
 
 	{UpcallQueueFull, "UPCALL_QUEUE_FULL", "The queue to the engine was full.", ours},
 	{FlowTableFull, "FLOW_TABLE_FULL", "The engine tracks as many flows as it may.", "EC2 user guide, conntrack_allowance_exceeded"},
@@ -166,6 +185,12 @@ func (r Reason) Info() ReasonInfo {
 
 // String returns the reason's code.
 func (r Reason) String() string { return r.Info().Code }
+
+// Transient reports whether the packet's next copy may well pass: the drop says how busy the machine or the sender was, not what the VPC
+// decided.
+func (r Reason) Transient() bool {
+	return r == UpcallQueueFull || r == DeliveryFailed || r == LinkLocalAllowance
+}
 
 // ParseReason finds a reason by its code.
 func ParseReason(code string) (Reason, bool) {

@@ -110,8 +110,8 @@ static __always_inline outcome look_up(const struct packet *p, struct hit *hit)
 	if (unlikely(hit->decision.rewrite)) {
 		__u8 hops = hit->decision.rewrite >> REWRITE_HOPS_SHIFT;
 
-		// A packet that would not survive its way is for the engine to tell of, and a gateway lowers a SYN's MSS, which the engine does.
-		if (p->ttl <= hops || (hops && (p->tcp_flags & TCP_SYN)))
+		// A packet that would not survive its way is for the engine to tell of.
+		if (p->ttl <= hops || ((hit->decision.rewrite & REWRITE_MSS) && (p->tcp_flags & TCP_SYN)))
 			return UPCALL;
 		hit->decision.source = e->decision.source;
 		hit->decision.destination = e->decision.destination;

@@ -17,6 +17,7 @@ const (
 	rewriteDestination
 	rewriteSourcePort
 	rewriteDestinationPort
+	rewriteMSS
 
 	rewriteHopsShift = 8
 )
@@ -111,6 +112,9 @@ func encodeDrop(k fabricFlowKey, e flow.Entry) fabricFlowEntry {
 	}
 	if e.MTU != 0 {
 		v.Mtu = uint32(e.MTU)
+	}
+	if e.LowersMSS {
+		v.Decision.Rewrite |= rewriteMSS
 	}
 	for i, d := range e.Domains {
 		v.Domains[i] = fabricDomain{Index: d.Index, Generation: d.Generation}

@@ -720,12 +720,12 @@ func TestAttachmentErrors(t *testing.T) {
 	}
 }
 
-// A gateway lowers the MSS that a SYN announces, also that of one that comes again: it is for the engine.
-func TestSYNThroughGateway(t *testing.T) {
+// Where the MSS that a SYN announces is lowered, it is for the engine, also one that comes again.
+func TestSYNWhoseMSSIsLowered(t *testing.T) {
 	r := newRig(t)
 	for _, s := range []spec{tcp("10.0.0.5", 999, "10.0.1.9", 443), tcp("fd00::5", 999, "fd00::9", 443)} {
 		e := toReceiver()
-		e.Rewrite.Hops = 1
+		e.LowersMSS = true
 		r.install(s.tuple, e)
 		for _, row := range []struct {
 			flags   uint8

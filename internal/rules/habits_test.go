@@ -37,7 +37,8 @@ func sleeps(s source) (findings []string) {
 }
 
 // timeless are the packages that are handed the time: a lab's clock may stand still, jump or run at another rate.
-var timeless = []string{"dataplane", "ebpf", "ctrl/vpc", "ctrl/scenario", "ctrl/compile", "ctrl/flowlog"}
+var timeless = []string{"dataplane", "ebpf", "ctrl/vpc", "ctrl/policy", "ctrl/scenario", "ctrl/compile", "ctrl/flowlog",
+	"ctrl/service/dynamodb", "ctrl/service/s3", "ctrl/service/whoami"}
 
 // realTime is the file where packets are given the time that they take: real packets take real time, whatever a lab's clock does.
 const realTime = "dataplane/link/clock.go"

@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -21,6 +22,8 @@ type Places struct {
 	Dir  string // bucket/key and group/stream below it
 	S3   *Endpoint
 	Logs *Endpoint
+	// Buckets, which may be nil, gets each object that a folder has got, for whoever else has buckets.
+	Buckets func(ctx context.Context, bucket, key string, body []byte) error
 }
 
 // EndpointOf is the URL of the service that takes a subscription's records, and empty where they go to a folder.
@@ -40,7 +43,7 @@ func (p Places) Of(s *flowlog.Subscription) (delivery.Destination, error) {
 	case d.Kind == flowlog.S3 && p.S3 != nil:
 		return &bucket{newS3API(p.S3, s.Region)}, nil
 	case d.Kind == flowlog.S3:
-		return &bucket{tree(p.Dir)}, nil
+		return &bucket{shared{tree(p.Dir), p.Buckets}}, nil
 	case d.Kind == flowlog.CloudWatch && p.Logs != nil:
 		return newLogsAPI(p.Logs, s.Region), nil
 	case d.Kind == flowlog.CloudWatch:

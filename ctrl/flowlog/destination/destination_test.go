@@ -1,6 +1,7 @@
 package destination_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,6 +85,34 @@ func TestS3(t *testing.T) {
 	if parquet != 1 {
 		t.Errorf("%d Parquet files", parquet)
 	}
+}
+
+// Who else has buckets gets the folder's objects, after the folder, and the batch comes again if he cannot take them. What goes to a
+// service is not told him.
+func TestBucketsGetTheFoldersObjects(t *testing.T) {
+	_, endpoint := serveBucket(t)
+	dir, got := t.TempDir(), map[string]string{}
+	full := errors.New("no room")
+	var fails error
+	keep := func(_ context.Context, bucket, key string, body []byte) error {
+		if len(files(t, dir)) == 0 {
+			t.Error("the folder has nothing yet")
+		}
+		got[bucket+"/"+key] = unzipped(t, string(body))
+		return fails
+	}
+	b := batch(subscription(t, "s3://logs/p"), "eni-1 443 60")
+	if err := deliver(t, destination.Places{S3: endpoint, Buckets: keep}, b); err != nil || len(got) > 0 {
+		t.Errorf("to a service: %v, %v", err, got)
+	}
+	for _, fails = range []error{full, nil} {
+		if err := deliver(t, destination.Places{Dir: dir, Buckets: keep}, b); err != fails {
+			t.Errorf("got %v, want %v", err, fails)
+		}
+	}
+	want := map[string]string{"logs/p/" + key: "srcport bytes\n443 60\n"}
+	wants(t, got, want)
+	wants(t, files(t, dir), want)
 }
 
 // What went wrong is said in AWS's words.

@@ -11,16 +11,22 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// Traces lists what is on this machine that a lab may have left, one line each, sorted: named namespaces, mounts and files that
-// carry its name, links of this namespace, processes that are children of this one or have the given command line, and this
-// process's open files by kind. Two equal lists mean that nothing was left, and nothing taken away.
+// Traces lists what is on this machine that a lab may have left or spoiled, one line each, sorted: named namespaces, mounts and files that
+// carry its name, the machine's own resolver files with their times and text, links of this namespace, processes that are children of this
+// one or have the given command line, and this process's open files by kind. Two equal lists mean that nothing was left, and nothing taken
+// away.
 func Traces(lab string, commands ...string) ([]string, error) {
 	var list []string
 	for _, f := range []func() ([]string, error){
 		func() ([]string, error) { return named("/run/netns", "vpclab-"+lab+".") },
 		func() ([]string, error) { return named("/run/vpclab", lab) },
+		func() ([]string, error) { return named("/etc/netns", "vpclab-"+lab+".") },
+		resolvers,
+		orphans,
 		func() ([]string, error) { return mounts(lab) },
 		links,
 		func() ([]string, error) { return processes(commands) },
@@ -48,6 +54,52 @@ func named(dir, prefix string) ([]string, error) {
 		}
 	}
 	return list, nil
+}
+
+// resolvers are the machine's resolv.conf and the folders and files of network namespaces that are not a lab's, with their times and text.
+func resolvers() ([]string, error) {
+	paths := []string{"/etc/resolv.conf"}
+	for _, pattern := range []string{"/etc/netns/*", "/etc/netns/*/*"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
+	}
+	var list []string
+	for _, path := range paths {
+		if strings.HasPrefix(path, "/etc/netns/vpclab-") {
+			continue
+		}
+		info, err := os.Stat(path)
+		var text []byte
+		if err == nil && !info.IsDir() {
+			text, err = os.ReadFile(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, fmt.Sprintf("file %s of %s %q", path, info.ModTime(), text))
+	}
+	return list, nil
+}
+
+// orphans are the mark and the draft of labs' resolver files where no lab has one.
+func orphans() ([]string, error) {
+	// Labs hold the lock on the folder of their folders while they write or remove such files.
+	if labs, err := os.Open("/run/vpclab"); err == nil {
+		defer labs.Close()
+		if err := unix.Flock(int(labs.Fd()), unix.LOCK_SH); err != nil {
+			return nil, err
+		}
+	}
+	if folders, err := named("/etc/netns", "vpclab-"); err != nil || len(folders) > 0 {
+		return nil, err
+	}
+	return named("/etc/netns", ".vpclab")
 }
 
 func mounts(lab string) ([]string, error) {

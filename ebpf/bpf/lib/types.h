@@ -55,6 +55,7 @@ enum rewrite {
 	REWRITE_DESTINATION = 2,
 	REWRITE_SOURCE_PORT = 4, // or the ICMP echo identifier
 	REWRITE_DESTINATION_PORT = 8,
+	REWRITE_MSS = 16, // of a SYN, which is for the engine
 };
 
 // How often the packet is routed stands above them: by so much its TTL falls.

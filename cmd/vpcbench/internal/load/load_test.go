@@ -33,7 +33,7 @@ const short = 200 * time.Millisecond
 func TestEveryLoadMovesSomething(t *testing.T) {
 	for _, l := range All() {
 		t.Run(l.Name, func(t *testing.T) {
-			r, err := l.Run(t.Context(), newLoopback(), short)
+			r, err := l.Run(t.Context(), networkFor(t, l), short)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +41,7 @@ func TestEveryLoadMovesSomething(t *testing.T) {
 			if r.Rate <= 0 || r.Took <= 0 {
 				t.Errorf("rate is %v a second, over %v", r.Rate, r.Took)
 			}
-			if l.Name != "rr" {
+			if l.Name != "rr" && l.Name != "s3-small" {
 				if r.P50 != 0 || r.P99 != 0 {
 					t.Errorf("round trips of %v and %v in a load that has none", r.P50, r.P99)
 				}
@@ -56,14 +56,25 @@ func TestEveryLoadMovesSomething(t *testing.T) {
 
 func TestLoadsLeaveNoDescriptorsAndTheirPort(t *testing.T) {
 	e := newLoopback()
+	newShelf(t).Close() // the runtime's own descriptors of sockets stay
 	before := descriptors(t)
+	s, d := newShelf(t), newDesk(t, echoed)
 	for range 2 { // the second round binds the first one's port again
 		for _, l := range All() {
-			if _, err := l.Run(t.Context(), e, 20*time.Millisecond); err != nil {
+			n := Network(e)
+			switch l.Far {
+			case Objects:
+				n = s
+			case Resolver:
+				n = d
+			}
+			if _, err := l.Run(t.Context(), n, 20*time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+	s.Close()
+	d.server.Close()
 	if after := descriptors(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
@@ -75,7 +86,7 @@ func TestCancelledLoadEndsEarly(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			start := time.Now()
-			r, err := l.Run(ctx, newLoopback(), time.Minute)
+			r, err := l.Run(ctx, networkFor(t, l), time.Minute)
 			if !errors.Is(err, context.DeadlineExceeded) || r != (Result{}) {
 				t.Errorf("got %v, %v", r, err)
 			}
@@ -110,6 +121,9 @@ func TestErrorsSayWhichLoadAndWhy(t *testing.T) {
 	gone := errors.New("enter network namespace: no such process")
 	before := descriptors(t)
 	for _, l := range All() {
+		if l.Far != Ours {
+			continue
+		}
 		for _, e := range []deaf{{newLoopback(), gone, nil}, {newLoopback(), nil, gone}} {
 			_, err := l.Run(t.Context(), e, short)
 			if want := l.Name + ": " + gone.Error(); err == nil || err.Error() != want {
