@@ -1,5 +1,3 @@
-//go:build testscript
-
 package main
 
 import (
@@ -22,7 +20,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The scripts run with -tags testscript: testscript itself needs golang.org/x/tools, which go.mod has to require for that.
+// TestScripts runs what people type, and reads what they see.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/scripts",
