@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	sequences = flag.Int("sequences", 20, "how many random sequences TestFastPathDoesWhatTheEngineWould runs")
+	sequences = flag.Int("sequences", 10, "how many random sequences TestFastPathDoesWhatTheEngineWould runs")
 	firstSeed = flag.Uint64("seed", 0, "the seed of the first of them; 0 draws one")
 )
 

@@ -68,7 +68,7 @@ func resolvers() ([]string, error) {
 	}
 	var list []string
 	for _, path := range paths {
-		if strings.HasPrefix(path, "/etc/netns/vpclab-") {
+		if strings.HasPrefix(path, "/etc/netns/vpclab-") || strings.HasPrefix(path, "/etc/netns/.vpclab") { // see orphans
 			continue
 		}
 		info, err := os.Stat(path)
