@@ -63,18 +63,7 @@ type putItemRequest struct {
 }
 
 func (s *Server) putItem(ctx context.Context, r *putItemRequest) (any, error) {
-	if err := r.returning.check("NONE", "ALL_OLD"); err != nil {
-		return nil, err
-	}
-	w, err := r.write(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	done, err := s.write(w)
-	if err != nil {
-		return nil, err
-	}
-	return r.answer(w.table, done, expression.Update{})
+	return s.writeWhole(ctx, r.returning, r.write)
 }
 
 type deleteItemRequest struct {
@@ -83,10 +72,15 @@ type deleteItemRequest struct {
 }
 
 func (s *Server) deleteItem(ctx context.Context, r *deleteItemRequest) (any, error) {
-	if err := r.returning.check("NONE", "ALL_OLD"); err != nil {
+	return s.writeWhole(ctx, r.returning, r.write)
+}
+
+// writeWhole does a write of a whole item, of which nothing but what was there before can be returned.
+func (s *Server) writeWhole(ctx context.Context, r returning, prepare func(context.Context, *Server) (*write, error)) (any, error) {
+	if err := r.check("NONE", "ALL_OLD"); err != nil {
 		return nil, err
 	}
-	w, err := r.write(ctx, s)
+	w, err := prepare(ctx, s)
 	if err != nil {
 		return nil, err
 	}
