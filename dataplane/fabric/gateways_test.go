@@ -93,11 +93,7 @@ func TestGateways(t *testing.T) {
 				test.memory = fabric.Forgetful{}
 			}
 			path := walk(b, test.packet, test.from(b), test.memory)
-			got := path.At() + " " + path.Reason.String()
-			if path.Verdict == flow.Deliver {
-				got = "delivered " + b.Attachments[path.Out].Name()
-			}
-			if got != test.want {
+			if got := end(b, path); got != test.want {
 				t.Fatalf("got %s, want %s\n%s", got, test.want, strings.Join(path.Lines(), "\n"))
 			}
 			if test.sees != "" && path.Tuple.String() != test.sees {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/vpclab/vpclab/dataplane/fabric"
 	. "github.com/vpclab/vpclab/dataplane/fabric/fabrictest"
-	"github.com/vpclab/vpclab/dataplane/flow"
 )
 
 // TestServices reads like TestWalk, for the lab's services and the ways that lead to them. services is the sender of their answers.
@@ -125,11 +124,7 @@ func TestServices(t *testing.T) {
 				test.memory = fabric.Forgetful{}
 			}
 			path := walk(b, test.packet, test.from(b), test.memory)
-			got := path.At() + " " + path.Reason.String()
-			if path.Verdict == flow.Deliver {
-				got = "delivered " + b.Attachments[path.Out].Name()
-			}
-			if got != test.want {
+			if got := end(b, path); got != test.want {
 				t.Fatalf("got %s, want %s\n%s", got, test.want, strings.Join(path.Lines(), "\n"))
 			}
 			if test.sees != "" && path.Tuple.String() != test.sees {

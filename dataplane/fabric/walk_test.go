@@ -120,11 +120,7 @@ func TestWalk(t *testing.T) {
 				test.change(b)
 			}
 			path := walk(b, test.packet, test.from(b), test.memory)
-			got := path.At() + " " + path.Reason.String()
-			if path.Verdict == flow.Deliver {
-				got = "delivered " + b.Attachments[path.Out].Name()
-			}
-			if got != test.want {
+			if got := end(b, path); got != test.want {
 				t.Fatalf("got %s, want %s\n%s", got, test.want, strings.Join(path.Lines(), "\n"))
 			}
 			if test.sees != "" && path.Tuple.String() != test.sees {
@@ -341,4 +337,12 @@ func walk(b *Bed, p fabric.Packet, from uint32, state fabric.State) *fabric.Path
 	path := new(fabric.Path)
 	b.Walk(p, b.Attachments[from], state, path)
 	return path
+}
+
+// end is how a path ends: "delivered NAME", or the station and the reason of a drop.
+func end(b *Bed, path *fabric.Path) string {
+	if path.Verdict == flow.Deliver {
+		return "delivered " + b.Attachments[path.Out].Name()
+	}
+	return path.At() + " " + path.Reason.String()
 }
