@@ -3,6 +3,10 @@ package check
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -145,22 +149,29 @@ func serve(t *testing.T, kind string) uint16 {
 	return port
 }
 
+// freePort is a port nobody listens on. It is below those the kernel gives of itself, to sockets that ask for none and to connections, so that
+// it stays free until the test takes it.
 func freePort(t *testing.T, kind string) uint16 {
 	t.Helper()
-	if kind == "udp" {
-		c, err := net.ListenPacket("udp", ":0")
+	for {
+		port := uint16(10000 + rand.IntN(20000))
+		at := fmt.Sprintf(":%d", port)
+		var l io.Closer
+		var err error
+		if kind == "udp" {
+			l, err = net.ListenPacket("udp", at)
+		} else {
+			l, err = net.Listen("tcp", at)
+		}
+		if errors.Is(err, unix.EADDRINUSE) {
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		return uint16(c.LocalAddr().(*net.UDPAddr).Port)
+		l.Close()
+		return port
 	}
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
 // foreign starts a TCP listener that treats each connection as talk says.

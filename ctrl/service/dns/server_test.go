@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 
 	"github.com/vpclab/vpclab/ctrl/service"
 	"github.com/vpclab/vpclab/ctrl/vpc"
@@ -48,17 +49,10 @@ func large() *vpc.Model {
 // serve runs a server on a port of all addresses, over UDP and TCP, until the test ends.
 func serve(t testing.TB, s *Server, family, address string) (port uint16) {
 	t.Helper()
-	conn, err := net.ListenPacket("udp"+family, net.JoinHostPort(address, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, l := listen(t, family, address)
 	port = netip.MustParseAddrPort(conn.LocalAddr().String()).Port()
-	l, err := net.Listen("tcp"+family, net.JoinHostPort(address, fmt.Sprint(port)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	ended := make(chan error, 2)
-	go func() { ended <- s.ServeUDP(conn.(*net.UDPConn)) }()
+	go func() { ended <- s.ServeUDP(conn) }()
 	go func() { ended <- s.ServeTCP(l) }()
 	t.Cleanup(func() {
 		_, _ = conn.Close(), l.Close()
@@ -69,6 +63,26 @@ func serve(t testing.TB, s *Server, family, address string) (port uint16) {
 		}
 	})
 	return port
+}
+
+// listen finds a port that is free in both protocols: one that is in UDP may be a connection's of another process in TCP.
+func listen(t testing.TB, family, address string) (*net.UDPConn, net.Listener) {
+	t.Helper()
+	for {
+		conn, err := net.ListenPacket("udp"+family, net.JoinHostPort(address, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := netip.MustParseAddrPort(conn.LocalAddr().String()).Port()
+		l, err := net.Listen("tcp"+family, net.JoinHostPort(address, fmt.Sprint(port)))
+		if err == nil {
+			return conn.(*net.UDPConn), l
+		}
+		conn.Close()
+		if !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // dial connects from one address of the loopback interface to another. Over UDP, what comes from anywhere else is not received.
