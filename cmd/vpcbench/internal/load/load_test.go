@@ -203,6 +203,17 @@ func TestResetConnectionsAreAnErrorWhenTheyAreMany(t *testing.T) {
 	unix.Close(l)
 }
 
+func TestFewResetsAreNotMany(t *testing.T) {
+	for _, x := range []struct {
+		reset, made int
+		many        bool
+	}{{0, 0, true}, {1, 0, true}, {0, 1, false}, {1, 55, false}, {2, 55, true}, {3, 300, false}, {4, 300, true}} {
+		if tooMany(x.reset, x.made) != x.many {
+			t.Errorf("%d reset, %d finished: too many is %v", x.reset, x.made, !x.many)
+		}
+	}
+}
+
 func TestSilentEndIsAStall(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
