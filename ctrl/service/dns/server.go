@@ -47,6 +47,9 @@ const workers = 4
 func (s *Server) ServeUDP(conn *net.UDPConn) error {
 	defer func() { _ = conn.Close() }() // what was answered is on its way
 	control, err := newControl(conn)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -258,6 +258,16 @@ func TestWrongMessages(t *testing.T) {
 	}
 }
 
+func TestClosingASocketIsNoError(t *testing.T) {
+	m := large()
+	s := NewServer(directory{m}, New(m))
+	conn, l := listen(t, "4", "127.0.0.1")
+	_, _ = conn.Close(), l.Close()
+	if err := errors.Join(s.ServeUDP(conn), s.ServeTCP(l)); err != nil {
+		t.Errorf("closed before they are served: %v", err)
+	}
+}
+
 func TestClosingTheListenerEndsItsConnections(t *testing.T) {
 	m := large()
 	s := NewServer(directory{m}, New(m))

@@ -101,6 +101,19 @@ func serving(t *testing.T, network string, known service.Directory) int {
 	return conn.LocalAddr().(*net.UDPAddr).Port
 }
 
+func TestClosingTheSocketIsNoError(t *testing.T) {
+	for _, network := range []string{"udp4", "udp6"} {
+		conn, err := net.ListenUDP(network, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if err := New(guests{}, time.Now).Serve(conn); err != nil {
+			t.Errorf("%s, closed before it is served: %v", network, err)
+		}
+	}
+}
+
 // Another's client, which connects: it hears only the address that it asked.
 func TestClientsHearTheAddressThatTheyAsk(t *testing.T) {
 	for _, row := range []struct{ network, addr string }{{"udp4", "127.0.0.1"}, {"udp4", "127.0.0.123"}, {"udp6", "::1"}} {

@@ -28,6 +28,9 @@ func New(known service.Directory, now func() time.Time) *Server {
 // that was asked, so the socket may be bound to all addresses.
 func (s *Server) Serve(conn *net.UDPConn) error {
 	at, err := newSocket(conn)
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("serve time: %w", err)
 	}
