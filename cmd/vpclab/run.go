@@ -248,6 +248,7 @@ func ending(r *report) string {
 	switch {
 	case taken(r.Err):
 		return text + "; to end it: vpclab down " + r.Scenario.Name
+	case errors.Is(r.Err, unix.ENOSPC): // which says on what file system; the doctor has no cure for it
 	case r.status() == statusMachine:
 		return text + "; for what is missing and how to get it: vpclab doctor"
 	}

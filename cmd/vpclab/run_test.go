@@ -37,6 +37,8 @@ func TestRunEndsWithTheWorstStatus(t *testing.T) {
 			"0 passed, 1 failed", "lab taken is in use by process 4711 of ada (vpclab run taken.yaml); to end it: vpclab down taken\n"},
 		{"no root, the next file cannot be run either", map[string][]string{"rootless": {passes}, "z": {passes}}, statusMachine,
 			"0 passed, 0 failed", "needs root; for what is missing and how to get it: vpclab doctor\n"},
+		{"a full disk, for which the doctor has no cure", map[string][]string{"crammed": {passes}}, statusMachine, "0 passed, 0 failed",
+			"services: write x: no space left on device (free space on the file system of /run)\n"},
 		{"vpclab's own failure is worse than a failed check", map[string][]string{"broken": {passes}, "a": {fails}}, statusBroken,
 			"0 passed, 1 failed", "out of cheese"},
 		{"a lab that is not removed cleanly", map[string][]string{"sticky": {passes}}, statusBroken, "1 passed, 0 failed",

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vpclab/vpclab/ctrl/check"
 	"github.com/vpclab/vpclab/ctrl/doctor"
 	"github.com/vpclab/vpclab/ctrl/flowlog/delivery"
@@ -23,7 +25,7 @@ import (
 )
 
 // twin is a machine that only pretends. A lab is a file in dir while it is up. What goes wrong is in the names: the lab is called
-// taken, rootless, broken, endless, sticky, mortal, stubborn, full or contained, and a check's name has the words fails, crashes, panics, hangs
+// taken, rootless, crammed, broken, endless, sticky, mortal, stubborn, full or contained, and a check's name has the words fails, crashes, panics, hangs
 // or breaks the lab.
 type twin struct {
 	dir      string
@@ -57,6 +59,8 @@ func (m *twin) Start(ctx context.Context, s *scenario.Scenario, o startOptions) 
 		return nil, &failure{statusMachine, &hostnet.InUseError{Lab: "taken", PID: 4711, User: "ada", Command: "vpclab run taken.yaml"}}
 	case "rootless":
 		return nil, &failure{statusMachine, errors.New("start lab rootless: needs root")}
+	case "crammed":
+		return nil, &failure{statusMachine, fmt.Errorf("services: write x: %w (free space on the file system of /run)", unix.ENOSPC)}
 	case "broken":
 		return nil, errors.New("start lab broken: load fast path: out of cheese")
 	}

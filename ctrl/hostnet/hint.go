@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +26,8 @@ func hint(err error, capability string) error {
 	return err
 }
 
-// stateError says what is wrong with a path below /run.
-func stateError(err error) error { return folderError(err, "/run") }
+// StateError says what is wrong with a path below /run, where labs have their folders, and what would cure it. Nil stays nil.
+func StateError(err error) error { return folderError(err, "/run") }
 
 // folderError says what is wrong with a path below a folder.
 func folderError(err error, folder string) error {
@@ -37,7 +38,7 @@ func folderError(err error, folder string) error {
 	}
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%w (free space on the file system of %s)", err, name)
+		return fmt.Errorf("%w (free space on the file system of %s)", err, filepath.Dir(name))
 	case errors.Is(err, unix.ENOTDIR) || errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w (a file is in the way of vpclab's folder: remove it)", err)
 	}

@@ -107,7 +107,7 @@ func setns(ns *os.File) error {
 func shareNamespaceDir() error {
 	for {
 		if err := makeDir(namespaceDir); err != nil {
-			return stateError(err)
+			return StateError(err)
 		}
 		err := unix.Mount("", namespaceDir, "none", unix.MS_SHARED|unix.MS_REC, "")
 		if errors.Is(err, unix.EINVAL) { // no mount point yet
@@ -185,14 +185,14 @@ func nameNamespace(ns *os.File, name string) error {
 	// The folder may vanish between the two calls: a lab that leaves takes it along when it is empty.
 	for {
 		if err := makeDir(namespaceDir); err != nil {
-			return stateError(err)
+			return StateError(err)
 		}
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return stateError(err)
+			return StateError(err)
 		}
 		f.Close()
 		break

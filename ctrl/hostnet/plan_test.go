@@ -284,15 +284,15 @@ func TestHints(t *testing.T) {
 		"too many open files in system (raise the limit: sysctl fs.file-max)": hint(unix.ENFILE, ""),
 		"read-only file system (in a container: run it privileged)":           hint(unix.EROFS, ""),
 		"no such device": hint(unix.ENODEV, "needs CAP_NET_ADMIN"),
-		"no space left on device (free space on the file system of /run/vpclab/x/index.new)": stateError(path(unix.ENOSPC)),
-		"not a directory (a file is in the way of vpclab's folder: remove it)":               stateError(path(unix.ENOTDIR)),
-		"permission denied (needs write access to /run; run as root)":                        stateError(path(unix.EACCES)),
+		"no space left on device (free space on the file system of /run/vpclab/x)": StateError(path(unix.ENOSPC)),
+		"not a directory (a file is in the way of vpclab's folder: remove it)":     StateError(path(unix.ENOTDIR)),
+		"permission denied (needs write access to /run; run as root)":              StateError(path(unix.EACCES)),
 	} {
 		if !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if hint(nil, "x") != nil || stateError(nil) != nil {
+	if hint(nil, "x") != nil || StateError(nil) != nil {
 		t.Error("no error got a hint")
 	}
 	if !errors.Is(hint(unix.EPERM, "x"), os.ErrPermission) {

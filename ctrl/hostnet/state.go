@@ -50,14 +50,14 @@ func (e *InUseError) Error() string {
 func (s store) locked(f func() error) error {
 	for {
 		if err := makeDir(s.root); err != nil {
-			return stateError(err)
+			return StateError(err)
 		}
 		dir, err := os.Open(s.root)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return stateError(err)
+			return StateError(err)
 		}
 		held, err := s.lock(dir)
 		if err == nil && held {
@@ -102,7 +102,7 @@ func (s store) claim(lab string) (dying *process, err error) {
 			return err
 		}
 		if err := os.Mkdir(s.dir(lab), 0o700); err != nil && !(errors.Is(err, fs.ErrExist) && isDir(s.dir(lab))) {
-			return stateError(err)
+			return StateError(err)
 		}
 		if err := s.write(lab, "owner.json", me); err != nil {
 			_ = os.Remove(s.dir(lab)) // refused while it holds what a dead process left
@@ -167,7 +167,7 @@ func (s store) release(lab string) error {
 func (s store) labs() ([]string, error) {
 	entries, err := os.ReadDir(s.root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, stateError(err)
+		return nil, StateError(err)
 	}
 	var labs []string
 	for _, e := range entries {
@@ -192,21 +192,21 @@ func (s store) write(lab, name string, v any) error {
 	if err != nil {
 		_ = os.Remove(path + ".new") // whatever of it was written
 	}
-	return stateError(err)
+	return StateError(err)
 }
 
 // reset removes what an earlier life of the lab wrote, but its owner.
 func (s store) reset(lab string) error {
 	entries, err := os.ReadDir(s.dir(lab))
 	if err != nil {
-		return stateError(err)
+		return StateError(err)
 	}
 	for _, e := range entries {
 		if e.Name() == "owner.json" {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(s.dir(lab), e.Name())); err != nil {
-			return stateError(err)
+			return StateError(err)
 		}
 	}
 	return s.locked(func() error {

@@ -120,7 +120,7 @@ func (l *Lab) start(ctx context.Context, s *scenario.Scenario) error {
 		return err
 	}
 	if err := l.services.start(plan); err != nil {
-		return err
+		return hostnet.StateError(err)
 	}
 	l.plan = plan
 	background, stop := context.WithCancel(context.Background())

@@ -90,6 +90,9 @@ func (f *flowLogs) publish(over bool) error {
 		return nil
 	}
 	err := c.Write(f.lab.host.Dir())
+	if over && f.lab.plan == nil {
+		err = nil // the folder goes, and why the lab did not start is told: often the same full disk
+	}
 	if f.lab.options.Out != "" && len(c.Logs) > 0 {
 		c.Dir = "" // the folder may be moved
 		err = errors.Join(err, c.Write(f.lab.options.Out))

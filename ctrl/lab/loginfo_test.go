@@ -163,6 +163,32 @@ func changeOf(t *testing.T, s *scenario.Scenario) *vpc.Model {
 	return nil
 }
 
+// A lab that did not start has one cause to tell. That its catalog cannot be written in the end, often since the same disk is full, is none: the
+// folder goes.
+func TestNoCatalogOfALabThatDidNotStart(t *testing.T) {
+	b := build(t, catalogLab, true)
+	blocked := catalog.Path(b.host.Dir(), b.name) + ".part"
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ started, over, told bool }{{true, true, true}, {false, false, true}, {false, true, false}} {
+		l := &Lab{name: b.name, clock: b.clock, host: b.host}
+		if row.started {
+			l.plan = b.plan
+		}
+		l.logs.lab, l.logs.publisher = l, b.logs.publisher
+		if err := l.logs.publish(row.over); (err != nil) != row.told {
+			t.Errorf("%+v: %v", row, err)
+		}
+		if err := os.MkdirAll(blocked, 0o700); err != nil { // Write removes it
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Without a folder to stay in, what was not delivered goes with the lab, and that is told.
 func TestUndeliveredGoesWithTheLab(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "blocked")

@@ -62,7 +62,7 @@ func TestWrongChanges(t *testing.T) {
 			"vpcs.app.instances.a.sg: the security group 'web' has a dependent object; take it away from interface a before " +
 				"it is removed, or in the same change"}},
 		{"a target that never was is an error", shop(), shop(table("main", "0.0.0.0/0 igw", "172.16.0.0/12 instance.fw")), []string{
-			"vpcs.app.route_tables.main.routes.0.0.0.0/0: the internetGateway of VPC 'app' does not exist; set " +
+			"vpcs.app.route_tables.main.routes.0.0.0.0/0: the internet gateway of VPC 'app' does not exist; set " +
 				"`internet_gateway: true` in VPC app",
 			"vpcs.app.route_tables.main.routes.172.16.0.0/12: the instance 'fw' does not exist; declare it in `instances`"}},
 		{"a group that never was is an error", shop(), shop(group("web", allow(tcp(80, 80), "sg.old"))), []string{

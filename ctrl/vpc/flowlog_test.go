@@ -93,7 +93,7 @@ func TestFlowLogsAreSubscribed(t *testing.T) {
 }
 
 func TestWrongFlowLogs(t *testing.T) {
-	const exists = "FlowLogAlreadyExists: there is an existing Flow Log with the same configuration and log destination; it is 'a': remove one of the two"
+	const exists = "FlowLogAlreadyExists: there is an existing flow log with the same configuration and log destination; it is 'a': remove one of the two"
 	many := func(n int) *Model {
 		m := watched()
 		for i := range n {
@@ -103,15 +103,15 @@ func TestWrongFlowLogs(t *testing.T) {
 	}
 	judge(t, []wrong{
 		{"the VPC exists", watched().logged("a vpc.ap"), []string{
-			"flow_logs.a.resource: the vpc 'ap' does not exist; declare it in `vpcs` or use one of app, data"}},
-		{"so does the other VPC", watched().logged("a dta/subnet.web"), []string{"flow_logs.a.resource: the vpc 'dta' does not exist; did you mean data?"}},
+			"flow_logs.a.resource: the VPC 'ap' does not exist; declare it in `vpcs` or use one of app, data"}},
+		{"so does the other VPC", watched().logged("a dta/subnet.web"), []string{"flow_logs.a.resource: the VPC 'dta' does not exist; did you mean data?"}},
 		{"a subnet is one of the VPC's", watched().logged("a data/subnet.back"), []string{
 			"flow_logs.a.resource: the subnet 'back' does not exist; declare it in `subnets` or use one of web"}},
 		{"an instance exists", watched().logged("a instance.fwall"), []string{
 			"flow_logs.a.resource: the instance 'fwall' does not exist; declare it in `instances` or use one of fw"}},
 		{"an interface exists", watched().logged("a eni.fw.eth2"), []string{
-			"flow_logs.a.resource: the networkInterface 'fw.eth2' does not exist; did you mean fw.eth1?"}},
-		{"a gateway exists", watched().logged("a nat.ouut"), []string{"flow_logs.a.resource: the natGateway 'ouut' does not exist; did you mean out?"}},
+			"flow_logs.a.resource: the network interface 'fw.eth2' does not exist; did you mean fw.eth1?"}},
+		{"a gateway exists", watched().logged("a nat.ouut"), []string{"flow_logs.a.resource: the NAT gateway 'ouut' does not exist; did you mean out?"}},
 		{"it is clear whose it is", watched().logged("a subnet.web"), []string{
 			"flow_logs.a.resource: the subnet 'web' is in several VPCs; write app/subnet.web or data/subnet.web"}},
 		{"there are two intervals", watched().logged("a vpc.app 61s"), []string{
@@ -153,7 +153,7 @@ func TestWrongFlowLogChanges(t *testing.T) {
 		{"another VPC may take the name", lab(network("app", "10.0.0.0/16", subnet("web", "10.0.0.0/24"))).logged("a subnet.web"),
 			watched().logged("a subnet.web"), nil},
 		{"a new one needs a resource", watched(), lab(network("app", "10.0.0.0/16")).logged("a vpc.data"), []string{
-			"flow_logs.a.resource: the vpc 'data' does not exist; declare it in `vpcs` or use one of app"}},
+			"flow_logs.a.resource: the VPC 'data' does not exist; declare it in `vpcs` or use one of app"}},
 	} {
 		t.Run(row.name, func(t *testing.T) { same(t, row.after.Complete(complete(t, row.before, nil)), row.want) })
 	}

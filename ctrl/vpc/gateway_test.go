@@ -179,9 +179,9 @@ func TestWrongGatewayRoutes(t *testing.T) {
 	const nat64Only = "a NAT gateway carries IPv6 to 64:ff9b::/96 only (NAT64): route other IPv6 to eigw or igw"
 	judge(t, []wrong{
 		{"a NAT gateway exists", in(table("main", "0.0.0.0/0 nat.owt")), []string{
-			at("0.0.0.0/0") + "natGateway 'owt' was not found; did you mean out?"}},
+			at("0.0.0.0/0") + "the NAT gateway 'owt' does not exist; did you mean out?"}},
 		{"an egress-only gateway exists", in(table("main", "::/0 eigw")), []string{
-			at("::/0") + "the egressOnlyInternetGateway of VPC 'app' does not exist; set `egress_only_gateway: true` in VPC app"}},
+			at("::/0") + "the egress-only internet gateway of VPC 'app' does not exist; set `egress_only_gateway: true` in VPC app"}},
 		{"IPv6 goes to it, also less of it", in(eigw, table("main", "::/0 eigw", "2001:db8::/32 eigw")), nil},
 		{"IPv4 does not", in(eigw, table("main", "0.0.0.0/0 eigw")), []string{
 			at("0.0.0.0/0") + "value (0.0.0.0/0) for parameter destinationCidrBlock is invalid; " + ipv6Only}},
@@ -245,7 +245,7 @@ func TestWrongEdgeRoutes(t *testing.T) {
 		{"a destination is there once, canonically", in(edge("10.0.1.1/24 instance.fw", "10.0.1.2/24 local")), []string{
 			at("10.0.1.2/24") + "the route identified by 10.0.1.0/24 already exists; remove one of the two"}},
 		{"a table needs its gateway", in(func(v *VPC) { v.EdgeRoutes = []Route{route("10.0.1.0/24 instance.fw")} }), []string{
-			"vpcs.app.internet_gateway.routes: the internetGateway of VPC 'app' does not exist; set `internet_gateway: true` in VPC app"}},
+			"vpcs.app.internet_gateway.routes: the internet gateway of VPC 'app' does not exist; set `internet_gateway: true` in VPC app"}},
 	})
 }
 

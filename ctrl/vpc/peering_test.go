@@ -157,8 +157,8 @@ func TestWrongPeerings(t *testing.T) {
 		{"a VPC has no peering with itself", two().peered("p app app"), []string{
 			"peerings.p.accepter: " + failed + "a VPC cannot be peered with itself: name another VPC" + expect}},
 		{"the VPCs exist", two().peered("p appp dta"), []string{
-			"peerings.p.requester: the vpc 'appp' does not exist; did you mean app?",
-			"peerings.p.accepter: the vpc 'dta' does not exist; did you mean data?"}},
+			"peerings.p.requester: the VPC 'appp' does not exist; did you mean app?",
+			"peerings.p.accepter: the VPC 'dta' does not exist; did you mean data?"}},
 		{"two VPCs have one connection", two().peered("p app data", "q app data"), []string{"peerings.q: " + twice}},
 		{"whichever asks", two().peered("p app data pending", "q data app"), []string{"peerings.q: " + twice}},
 		{"one that ended does not count", two().peered("p app data rejected", "q data app"), nil},
@@ -190,10 +190,10 @@ func TestWrongPeerings(t *testing.T) {
 			"connection 'q' does not belong to VPC 'app'; it joins hub and data only, and peering is not transitive: declare a connection of " +
 			"VPC app"}},
 		{"that exists", two(table("main", "10.9.0.0/16 peering.ap-data")).peered("app-data app data"), []string{
-			main + "10.9.0.0/16: the vpcPeeringConnection 'ap-data' does not exist; did you mean app-data?"}},
+			main + "10.9.0.0/16: the peering connection 'ap-data' does not exist; did you mean app-data?"}},
 		{"which is not told where its VPC does not exist", two(table("main", "10.9.0.0/16 peering.p"),
 			group("web", allow(tcp(80, 80), "data/sg.db"))).peered("p appp data"), []string{
-			"peerings.p.requester: the vpc 'appp' does not exist; did you mean app?"}},
+			"peerings.p.requester: the VPC 'appp' does not exist; did you mean app?"}},
 		{"not inside its own VPC", two(subnet("web", "10.0.1.0/24"), table("main", "10.0.1.0/24 peering.p")).peered("p app data"), []string{
 			main + "10.0.1.0/24: the destination CIDR block 10.0.1.0/24 is equal to or more specific than one of this VPC's CIDR blocks; this " +
 				"route can target only an interface, an instance or a NAT gateway"}},
@@ -276,7 +276,7 @@ func TestWrongPeeringChanges(t *testing.T) {
 			fixed("requester", "app", "data"), fixed("accepter", "data", "app")}},
 		{"and its encryption", two().peered("p app data"), two().peered("p app data none"), []string{fixed("encryption", "wireguard", "none")}},
 		{"its VPC stays", two().peered("p app data"), lab(network("app", "10.0.0.0/16")).peered("p app data"), []string{
-			"peerings.p.accepter: the vpc 'data' does not exist; declare it in `vpcs` or use one of app"}},
+			"peerings.p.accepter: the VPC 'data' does not exist; declare it in `vpcs` or use one of app"}},
 		{"a new CIDR does not overlap an active peer", two().peered("p app data"), wider("10.0.0.0/16", "10.9.0.0/16 10.0.0.0/20").peered(
 			"p app data"), []string{"vpcs.data.cidr.1: the CIDR '10.0.0.0/20' conflicts with 10.0.0.0/16 of VPC app; peering connection 'p' is " +
 			"active, and peers must not overlap: take another block"}},

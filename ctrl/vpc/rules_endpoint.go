@@ -61,12 +61,12 @@ func (c *completion) leadsTo(v *VPC, e *Endpoint) (provider *EndpointService, ok
 		return nil, c.awsService(at, v, e.Service.Name)
 	}
 	owner, provider := c.model.VPC(e.Service.VPC), c.model.EndpointService(e.Service)
-	missing := fmt.Sprintf("the Vpc Endpoint Service '%s' does not exist", e.Service)
+	missing := fmt.Sprintf("the endpoint service '%s' does not exist", e.Service)
 	switch {
 	case provider == nil && c.removed[e.Service.VPC+"/endpoint_service."+e.Service.Name]:
 		return nil, true
 	case owner == nil:
-		c.report(at, fmt.Sprintf("the vpc '%s' does not exist", e.Service.VPC), declareOr("vpcs", e.Service.VPC, vpcNames(c.model)))
+		c.report(at, fmt.Sprintf("the VPC '%s' does not exist", e.Service.VPC), declareOr("vpcs", e.Service.VPC, vpcNames(c.model)))
 	case provider == nil:
 		names := namesOf(owner.EndpointServices, func(s *EndpointService) string { return owner.Name + "/" + s.Name })
 		c.report(at, missing, declareOr("endpoint_services", e.Service.String(), names))
@@ -101,7 +101,7 @@ func (c *completion) awsService(at path, v *VPC, code string) bool {
 	if short == code {
 		name = Service{Code: code}.FullName(v.Region)
 	}
-	c.report(at, fmt.Sprintf("the Vpc Endpoint Service '%s' does not exist", name), hint)
+	c.report(at, fmt.Sprintf("the endpoint service '%s' does not exist", name), hint)
 	return false
 }
 

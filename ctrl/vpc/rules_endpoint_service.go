@@ -103,7 +103,7 @@ func (c *completion) connected(at path, v *VPC, s *EndpointService, ref Endpoint
 	name := ref.VPC + "/endpoint." + ref.Name
 	switch {
 	case e == nil:
-		c.report(at, fmt.Sprintf("the Vpc Endpoint Id '%s' does not exist", name), declareOr("endpoints", name, names))
+		c.report(at, fmt.Sprintf("the endpoint '%s' does not exist", name), declareOr("endpoints", name, names))
 	case e.Service != ServiceRef{v.Name, s.Name}:
 		c.report(at, fmt.Sprintf("endpoint %s is not connected to endpoint service '%s'", name, s.Name),
 			fmt.Sprintf("it leads to %s", e.Service))

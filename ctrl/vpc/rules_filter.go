@@ -102,7 +102,7 @@ func (c *completion) peerList(at path, v *VPC, name string) bool {
 	}
 	names := namesOf(v.PrefixLists, func(l *PrefixList) string { return l.Name })
 	for _, s := range catalog {
-		if s.Gateway {
+		if s.Gateway && !slices.Contains(names, s.Code) {
 			names = append(names, s.Code)
 		}
 	}
@@ -121,7 +121,7 @@ func (c *completion) peerGroup(at path, v *VPC, r *SGRule) bool {
 		return true
 	}
 	if other == nil {
-		c.report(at, fmt.Sprintf("the vpc '%s' does not exist", owner),
+		c.report(at, fmt.Sprintf("the VPC '%s' does not exist", owner),
 			declareOr("vpcs", owner, namesOf(c.model.VPCs, func(v *VPC) string { return v.Name })))
 		return false
 	}
@@ -218,7 +218,7 @@ func (c *completion) aclEntries(at path, entries []ACLEntry, direction string) {
 				fmt.Sprintf("rule numbers are from 1 to %d", maxACLEntry))
 		}
 		if seen[e.Number] {
-			c.report(at, fmt.Sprintf("the network acl entry identified by %d already exists", e.Number),
+			c.report(at, fmt.Sprintf("the network ACL entry identified by %d already exists", e.Number),
 				"numbers are unique in a direction; give it another one")
 		}
 		seen[e.Number] = true

@@ -83,7 +83,7 @@ func (c *completion) watched(l *FlowLog) *VPC {
 	if r.VPC != "" && r.Kind != ResourceVPC {
 		v := c.model.VPC(r.VPC)
 		if v == nil {
-			c.report(at, fmt.Sprintf("the vpc '%s' does not exist", r.VPC), declareOr("vpcs", r.VPC, vpcNames(c.model)))
+			c.report(at, fmt.Sprintf("the VPC '%s' does not exist", r.VPC), declareOr("vpcs", r.VPC, vpcNames(c.model)))
 			return nil
 		}
 		within = []*VPC{v}
@@ -137,14 +137,14 @@ func (c *completion) whichInterface(at path, within []*VPC, name string) bool {
 
 func vpcNames(m *Model) []string { return namesOf(m.VPCs, func(v *VPC) string { return v.Name }) }
 
-// resourceKinds has AWS's noun and the scenario's section of each kind.
+// resourceKinds has the noun and the scenario's section of each kind.
 var resourceKinds = map[ResourceKind]struct{ noun, section string }{
-	ResourceVPC:      {"vpc", "vpcs"},
+	ResourceVPC:      {"VPC", "vpcs"},
 	ResourceSubnet:   {"subnet", "subnets"},
 	ResourceInstance: {"instance", "instances"},
-	ResourceENI:      {"networkInterface", "interfaces"},
-	ResourceNAT:      {"natGateway", "nat_gateways"},
-	ResourceEndpoint: {"vpcEndpoint", "endpoints"},
+	ResourceENI:      {"network interface", "interfaces"},
+	ResourceNAT:      {"NAT gateway", "nat_gateways"},
+	ResourceEndpoint: {"endpoint", "endpoints"},
 }
 
 // names are the resources of the kind that a VPC is or has.
@@ -223,7 +223,7 @@ func (c *completion) flowLogsDiffer() {
 		key := what{l.ResourceID, *l}
 		key.Name, key.Resource, key.Subscription = "", Resource{}, Subscription{}
 		if other, exists := seen[key]; exists {
-			c.report(flowLogPath(l), "FlowLogAlreadyExists: there is an existing Flow Log with the same configuration and log destination",
+			c.report(flowLogPath(l), "FlowLogAlreadyExists: there is an existing flow log with the same configuration and log destination",
 				fmt.Sprintf("it is '%s': remove one of the two", other))
 			continue
 		}

@@ -49,7 +49,7 @@ func (c *completion) egressOnly(v *VPC) {
 // edgeRoutes judges the route table of the internet gateway (VPC user guide, gateway route tables).
 func (c *completion) edgeRoutes(v *VPC) {
 	if len(v.EdgeRoutes) > 0 && !v.InternetGateway {
-		c.report(edgePath(v), fmt.Sprintf("the internetGateway of VPC '%s' does not exist", v.Name),
+		c.report(edgePath(v), fmt.Sprintf("the internet gateway of VPC '%s' does not exist", v.Name),
 			fmt.Sprintf("set `internet_gateway: true` in VPC %s", v.Name))
 	}
 	seen := map[netip.Prefix]bool{}

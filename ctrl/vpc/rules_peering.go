@@ -36,7 +36,7 @@ func (c *completion) peerings() {
 func (c *completion) peeringEnd(p *Peering, key, name string) *VPC {
 	v := c.model.VPC(name)
 	if v == nil {
-		c.report(peeringPath(p).at(key), fmt.Sprintf("the vpc '%s' does not exist", name),
+		c.report(peeringPath(p).at(key), fmt.Sprintf("the VPC '%s' does not exist", name),
 			declareOr("vpcs", name, namesOf(c.model.VPCs, func(v *VPC) string { return v.Name })))
 	}
 	return v
@@ -322,7 +322,7 @@ func (c *completion) targetPeering(at path, v *VPC, r *Route) {
 			names = append(names, p.Name)
 		}
 	}
-	c.report(at, fmt.Sprintf("the vpcPeeringConnection '%s' does not exist", name), declareOr("peerings", name, names))
+	c.report(at, fmt.Sprintf("the peering connection '%s' does not exist", name), declareOr("peerings", name, names))
 }
 
 // peeredGroup judges a reference to a group of another VPC: a peering connection within the region must lead there (Amazon VPC peering

@@ -97,7 +97,7 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 			return
 		}
 		if r.Blackhole = c.removed[v.Name+"/igw"]; !r.Blackhole {
-			c.report(at, fmt.Sprintf("the internetGateway of VPC '%s' does not exist", v.Name),
+			c.report(at, fmt.Sprintf("the internet gateway of VPC '%s' does not exist", v.Name),
 				fmt.Sprintf("set `internet_gateway: true` in VPC %s", v.Name))
 		}
 	case TargetEgressOnly:
@@ -105,7 +105,7 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 			return
 		}
 		if r.Blackhole = c.removed[v.Name+"/eigw"]; !r.Blackhole {
-			c.report(at, fmt.Sprintf("the egressOnlyInternetGateway of VPC '%s' does not exist", v.Name),
+			c.report(at, fmt.Sprintf("the egress-only internet gateway of VPC '%s' does not exist", v.Name),
 				fmt.Sprintf("set `egress_only_gateway: true` in VPC %s", v.Name))
 		}
 	case TargetNATGateway:
@@ -114,7 +114,7 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 		}
 		if r.Blackhole = c.removed[v.Name+"/nat."+r.Target.Name]; !r.Blackhole {
 			names := namesOf(v.NATGateways, func(g *NATGateway) string { return g.Name })
-			c.report(at, fmt.Sprintf("natGateway '%s' was not found", r.Target.Name), declareOr("nat_gateways", r.Target.Name, names))
+			c.report(at, fmt.Sprintf("the NAT gateway '%s' does not exist", r.Target.Name), declareOr("nat_gateways", r.Target.Name, names))
 		}
 	case TargetPeering:
 		c.targetPeering(at, v, r)
@@ -135,7 +135,7 @@ func (c *completion) target(at path, v *VPC, r *Route) {
 			for _, e := range v.InstanceENIs() {
 				names = append(names, e.Name)
 			}
-			c.report(at, fmt.Sprintf("the networkInterface '%s' does not exist", r.Target.Name),
+			c.report(at, fmt.Sprintf("the network interface '%s' does not exist", r.Target.Name),
 				declareOr("interfaces", r.Target.Name, names))
 		}
 	case TargetEndpoint:

@@ -219,12 +219,12 @@ func TestWrongRoutes(t *testing.T) {
 	at := func(destination string) string { return "vpcs.app.route_tables.main.routes." + destination + ": " }
 	judge(t, []wrong{
 		{"an igw route needs the igw", in(table("main", "0.0.0.0/0 igw")), []string{
-			at("0.0.0.0/0") + "the internetGateway of VPC 'app' does not exist; set `internet_gateway: true` in VPC app"}},
+			at("0.0.0.0/0") + "the internet gateway of VPC 'app' does not exist; set `internet_gateway: true` in VPC app"}},
 		{"with it, it is fine", in(igw, table("main", "0.0.0.0/0 igw", "::/0 igw")), nil},
 		{"an instance exists", in(table("main", "172.16.0.0/12 instance.fv")), []string{
 			at("172.16.0.0/12") + "the instance 'fv' does not exist; declare it in `instances` or use one of fw"}},
 		{"an interface exists", in(table("main", "172.16.0.0/12 eni.fw.eth2")), []string{
-			at("172.16.0.0/12") + "the networkInterface 'fw.eth2' does not exist; did you mean fw.eth1?"}},
+			at("172.16.0.0/12") + "the network interface 'fw.eth2' does not exist; did you mean fw.eth1?"}},
 		{"instances, interfaces and blackholes are fine", in(table("main",
 			"172.16.0.0/12 instance.fw", "172.20.0.0/16 eni.fw.eth1", "172.21.0.0/16 eni.fw", "172.22.0.0/16 blackhole")), nil},
 		{"a target is of a kind that is known", in(table("main", "172.16.0.0/12 tgw.hub")), []string{
@@ -275,7 +275,7 @@ func TestWrongRoutes(t *testing.T) {
 					"there are 501 IPv4 routes and a route table has at most 500; a prefix list counts as its entries"}},
 		{"a subnet's own table points into the subnet", in(func(v *VPC) {
 			v.RouteTables = []*RouteTable{{Name: "web", Inline: true, Routes: []Route{route("0.0.0.0/0 igw")}}}
-		}), []string{"vpcs.app.subnets.web.routes.0.0.0.0/0: the internetGateway of VPC 'app' does not exist; " +
+		}), []string{"vpcs.app.subnets.web.routes.0.0.0.0/0: the internet gateway of VPC 'app' does not exist; " +
 			"set `internet_gateway: true` in VPC app"}},
 		{"a subnet's own table is not the main one", in(subnet("main", "10.0.2.0/24"), func(v *VPC) {
 			v.RouteTables = []*RouteTable{{Name: Main, Inline: true}}
@@ -335,7 +335,7 @@ func TestWrongSecurityGroups(t *testing.T) {
 			"mean web?"}},
 		{"a group of another VPC exists", in(allow(tcp(80, 80), "data/sg.db")), []string{
 			at + "the security group 'db' does not exist; declare it in `security_groups` or use one of default"}},
-		{"the other VPC exists", in(allow(tcp(80, 80), "date/sg.db")), []string{at + "the vpc 'date' does not exist; did you " +
+		{"the other VPC exists", in(allow(tcp(80, 80), "date/sg.db")), []string{at + "the VPC 'date' does not exist; did you " +
 			"mean data?"}},
 		{"a prefix list exists", in(allow(tcp(80, 80), "pl.home")), []string{
 			at + "the prefix list 'home' does not exist; declare it in `prefix_lists` or use one of corp, s3, dynamodb"}},
@@ -402,7 +402,7 @@ func TestWrongACLs(t *testing.T) {
 		{"not 32767", in(entry(32767, tcp(80, 80), "10.0.0.0/8")), []string{
 			at + "invalid value '32767' for rule number; rule numbers are from 1 to 32766"}},
 		{"a number is there once", in(entry(100, tcp(80, 80), "10.0.0.0/8"), entry(100, tcp(81, 81), "10.0.0.0/8")), []string{
-			"vpcs.app.acls.strict.ingress.1: the network acl entry identified by 100 already exists; " +
+			"vpcs.app.acls.strict.ingress.1: the network ACL entry identified by 100 already exists; " +
 				"numbers are unique in a direction; give it another one"}},
 		{"an entry has a CIDR", in(entry(100, tcp(80, 80), "")), []string{at + "CIDR block none is malformed; write it like " +
 			"10.0.0.0/16 or ::/0"}},

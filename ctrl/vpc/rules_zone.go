@@ -19,9 +19,9 @@ func (c *completion) zones() {
 			v := c.model.VPC(name)
 			switch {
 			case v == nil:
-				c.report(at, fmt.Sprintf("the vpc '%s' does not exist", name), declareOr("vpcs", name, vpcNames(c.model)))
+				c.report(at, fmt.Sprintf("the VPC '%s' does not exist", name), declareOr("vpcs", name, vpcNames(c.model)))
 			case slices.Contains(z.VPCs[:i], name):
-				c.report(at, fmt.Sprintf("the vpc '%s' is named twice", name), "remove one of the two")
+				c.report(at, fmt.Sprintf("the VPC '%s' is named twice", name), "remove one of the two")
 			case held[domain{name, z.Name}]:
 				c.report(at, fmt.Sprintf("the VPC %s in region %s has already been associated with the hosted zone with the same domain name",
 					name, v.Region), "make one zone of the two")

@@ -28,7 +28,11 @@ func (p *Path) Advice() string {
 		if h.ACL != nil {
 			number = "a lower number than that of this entry"
 		}
-		return fmt.Sprintf("add \"allow %s\" with %s to the %s entries of acl %s", ruleFor(h), number, directionOf(h), h.Subnet.ACL.Name)
+		advice := fmt.Sprintf("add \"allow %s\" with %s to the %s entries of acl %s", ruleFor(h), number, directionOf(h), h.Subnet.ACL.Name)
+		if h.answers() {
+			advice += ": it keeps no state, and answers go to the port from which a client asked"
+		}
+		return advice
 	case flow.NoRoute:
 		if prefix, peering := h.Subnet.VPC.peerWith(h.Tuple.DstAddr()); peering != nil {
 			return fmt.Sprintf("add the route \"%s: %s\" to route table %s", prefix, peering.Name, h.Subnet.Routes.Name)
@@ -45,6 +49,9 @@ func (p *Path) Advice() string {
 	case flow.SourceDestCheck:
 		if h.Kind == HopService {
 			return fmt.Sprintf("send from an address of %s: it is answered under its own alone", h.Where)
+		}
+		if h.Endpoint {
+			return fmt.Sprintf("%s passes nothing on: send to an address of its own, or give the route that brought the packet here another target", h.Where)
 		}
 		return fmt.Sprintf("set source_dest_check: false on %s if it is meant to carry other hosts' packets", h.Where)
 	case flow.IGWNoPublicIPEgress:
@@ -133,6 +140,15 @@ func serviceRoute(h *Hop) string {
 	return fmt.Sprintf("add %s, or %s", endpoint, route)
 }
 
+// answers reports whether an ACL refused what looks like an answer: it goes from a server's port to one that a client drew, another one each
+// time (VPC user guide, ephemeral ports).
+func (h *Hop) answers() bool {
+	t := &h.Tuple
+	const registered, drawn = 1024, 32768 // where ports of NAT gateways begin, and where those of guests do
+	return (h.Kind == HopACLIn || h.Kind == HopACLOut) && (t.Protocol == flow.TCP || t.Protocol == flow.UDP) &&
+		(t.SrcPort < registered && t.DstPort >= registered || t.SrcPort < drawn && t.DstPort >= drawn)
+}
+
 // listed reports whether the refused packet is for an address of a prefix list of the VPC's own region.
 func (h *Hop) listed() bool {
 	return h.Asked != nil && h.Asked.PrefixList != "" && h.Asked.Region == h.Subnet.VPC.Region
@@ -155,11 +171,15 @@ func ruleFor(h *Hop) string {
 	case directionOf(h) == Egress:
 		peer = "to " + single(t.DstAddr()).String()
 	}
+	port := fmt.Sprint(t.DstPort)
+	if h.answers() {
+		port = "1024-65535"
+	}
 	switch t.Protocol {
 	case flow.TCP:
-		return fmt.Sprintf("tcp %d %s", t.DstPort, peer)
+		return fmt.Sprintf("tcp %s %s", port, peer)
 	case flow.UDP:
-		return fmt.Sprintf("udp %d %s", t.DstPort, peer)
+		return fmt.Sprintf("udp %s %s", port, peer)
 	case flow.ICMP:
 		return "icmp " + peer
 	case flow.ICMPv6:

@@ -182,11 +182,13 @@ type Hop struct {
 	Tracked bool // passed its groups because the connection is tracked
 	// Midway is a TCP packet that its interface knows no connection of and that begins none.
 	Midway bool
-	VPC    *VPC       // at this end of a peering connection
-	Alien  netip.Addr // that is no address of the VPC, where a peering connection needs one
-	Asked  *Portal    // of a refused packet: the service that it is for, at a public address or by an interface endpoint
-	Tuple  flow.Tuple
-	Reason flow.Reason // why the packet ended here; None when it went on
+	// Endpoint is an interface of an endpoint or a load balancer, which passes nothing on.
+	Endpoint bool
+	VPC      *VPC       // at this end of a peering connection
+	Alien    netip.Addr // that is no address of the VPC, where a peering connection needs one
+	Asked    *Portal    // of a refused packet: the service that it is for, at a public address or by an interface endpoint
+	Tuple    flow.Tuple
+	Reason   flow.Reason // why the packet ended here; None when it went on
 }
 
 // At names the hop as `at:` does: "web/sg-in", "igw".
@@ -212,6 +214,9 @@ func (h *Hop) String() string {
 func (h *Hop) detail() string {
 	switch h.Kind {
 	case HopSend, HopDeliver:
+		if h.Tuple.Family == 0 {
+			return "what a service answers"
+		}
 		return h.Tuple.String()
 	case HopService:
 		switch {

@@ -134,11 +134,11 @@ func (w *walk) enterServices(p *Portal, hop Hop) {
 		return
 	}
 	w.hop(hop)
+	w.deliver(p.Service, s.Attachment) // told with the addresses that the caller wrote
 	w.packet.Tuple.Src, w.packet.Tuple.Dst = from.As16(), p.Inside.As16()
 	if w.packet.Error {
 		w.packet.Quoted.Src, w.packet.Quoted.Dst = w.packet.Tuple.Dst, w.packet.Tuple.Src
 	}
-	w.deliver(p.Service, s.Attachment)
 }
 
 // askPublic is a packet for a service's public address.
@@ -178,7 +178,7 @@ func (w *walk) askByInterface(e *ENI) {
 	p := e.Portals[w.dst()]
 	switch {
 	case p == nil:
-		w.drop(Hop{Kind: HopDestCheck, Where: e.Name}, flow.SourceDestCheck)
+		w.drop(Hop{Kind: HopDestCheck, Where: e.Name, Endpoint: true}, flow.SourceDestCheck)
 		return
 	case p.Kind == BalancerPortal:
 		w.answerBalancer(e, p)
@@ -242,6 +242,7 @@ func (w *walk) leaveServices(s *Services) {
 	p, caller := s.Portals[w.src()], s.Callers[w.dst()]
 	if p == nil || !caller.Addr.IsValid() || p.VPC == nil != (caller.VPC == 0) || p.VPC != nil && p.VPC.Index != caller.VPC {
 		w.domain(InternetDomain, w.net.Internet.Generation)
+		w.path.hops[0].Tuple = flow.Tuple{} // nobody knows these addresses
 		w.drop(hop, flow.ServiceSourceUnknown)
 		return
 	}
@@ -251,6 +252,7 @@ func (w *walk) leaveServices(s *Services) {
 		w.domain(p.VPC.Index, p.VPC.Generation)
 	}
 	w.packet.Tuple = s.Outside(w.packet.Tuple)
+	w.path.hops[0].Tuple = w.packet.Tuple // people know these addresses
 	if w.packet.Error {
 		w.packet.Quoted.Src, w.packet.Quoted.Dst = w.packet.Tuple.Dst, w.packet.Tuple.Src
 	}

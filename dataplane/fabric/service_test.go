@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,6 +207,8 @@ func TestAdviceToAskServices(t *testing.T) {
 		{"one port that it has", silent, TCP("10.0.0.10", 999, "10.0.1.9", 80), `add "tcp 80 to 10.0.1.9/32" to the egress rules of one of the security groups of web`},
 		{"UDP that the endpoint's ACL denies", denied, UDP("10.0.0.10", 999, "10.0.1.9", 443), endpoint},
 		{"TCP", denied, TCP("10.0.0.10", 999, "10.0.1.9", 443), `add "allow tcp 443 from 10.0.0.10/32" with a number to the ingress entries of acl deny`},
+		{"what a route leads to it", func(b *Bed, s *Services) { b.Route(b.Public, "192.0.2.0/24", fabric.ToENI, s.SQS) }, TCP("10.0.0.10", 999, "192.0.2.1", 443),
+			"endpoint.sqs passes nothing on: send to an address of its own, or give the route that brought the packet here another target"},
 		{"the middle of a connection", closed, Midstream(TCP("10.0.0.10", 999, "10.0.1.9", 22)), "open a new connection"},
 		{"UDP to S3", silent, UDP("10.0.0.10", 999, "52.216.0.1", 443), bucket},
 		{"ping to S3, which it answers", silent, Ping("10.0.0.10", "52.216.0.1"), `add "icmp to pl.s3" to the egress rules of one of the security groups of web`},
@@ -251,6 +254,28 @@ func TestAdviceToReachServices(t *testing.T) {
 	}
 }
 
+// People read the addresses that a guest knows, at every station of a packet to a service and of its answer.
+func TestServicesAreToldByTheirOutsideAddresses(t *testing.T) {
+	b := New()
+	s := b.AddServices()
+	asked, answer := "tcp 10.0.1.5:999 > 52.216.0.1:443", "tcp 52.216.0.1:443 > 10.0.1.5:999"
+	for _, row := range []struct {
+		packet fabric.Packet
+		from   uint32
+		want   []string
+	}{
+		{TCP("10.0.1.5", 999, "52.216.0.1", 443), b.Client.Attachment, []string{"client/send: " + asked, "endpoint.s3: " + asked, "s3/deliver: " + asked}},
+		{TCP("100.96.0.4", 443, "100.64.0.1", 999), s.Attachment, []string{"services/send: " + answer, "services/service: " + answer, "endpoint.s3: " + answer,
+			"client/deliver: " + answer}},
+	} {
+		path := walk(b, row.packet, row.from, recollections{"client": fabric.Tracked})
+		got := slices.DeleteFunc(path.Lines(), func(line string) bool { return !strings.Contains(line, " > ") })
+		if !slices.Equal(got, row.want) {
+			t.Errorf("got  %q\nwant %q", got, row.want)
+		}
+	}
+}
+
 // What a service still sends by an endpoint that is gone is told without the services' own addresses.
 func TestAnswersByAWayThatIsGone(t *testing.T) {
 	b := New()
@@ -258,8 +283,8 @@ func TestAnswersByAWayThatIsGone(t *testing.T) {
 	delete(s.Portals, Addr("100.96.0.4"))
 	path := walk(b, TCP("100.96.0.4", 443, "100.64.0.1", 999), s.Attachment, fabric.Forgetful{})
 	want := "services/service: nobody asks by this way any more: an endpoint or an address is gone -- SERVICE_SOURCE_UNKNOWN"
-	if lines := path.Lines(); lines[len(lines)-1] != want {
-		t.Errorf("got  %s\nwant %s", lines[len(lines)-1], want)
+	if lines := path.Lines(); !slices.Equal(lines, []string{"services/send: what a service answers", want}) {
+		t.Errorf("got  %q\nwant the sending, and %s", lines, want)
 	}
 	if want := "open a new connection: the service still answers by an endpoint that is gone, or to an address that nobody has"; path.Advice() != want {
 		t.Errorf("advice %q", path.Advice())

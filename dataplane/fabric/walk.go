@@ -101,6 +101,9 @@ func (w *walk) hop(h Hop) {
 // drop ends the path at a hop.
 func (w *walk) drop(h Hop, r flow.Reason) {
 	h.Reason, h.Asked = r, w.asked(h.Subnet)
+	if h.Kind == HopSend {
+		w.path.numHops = 0 // one station, told once
+	}
 	w.hop(h)
 	w.path.Verdict, w.path.Reason = flow.Drop, r
 }

@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -285,6 +286,43 @@ func TestAdvice(t *testing.T) {
 		if got := walk(b, test.packet, test.from(b), fabric.Forgetful{}).Advice(); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.packet.Tuple, got, test.want)
 		}
+	}
+}
+
+// An ACL keeps no state, and a client's port is another one each time: a rule for the port of one answer would not help the next.
+func TestAdviceForAnswers(t *testing.T) {
+	const why = ": it keeps no state, and answers go to the port from which a client asked"
+	add := func(what string) string {
+		return fmt.Sprintf("add \"allow %s from 10.0.1.5/32\" with a number to the ingress entries of acl strict", what)
+	}
+	for _, row := range []struct {
+		packet fabric.Packet
+		want   string
+	}{
+		{TCP("10.0.1.5", 443, "10.0.0.10", 40000), add("tcp 1024-65535") + why},
+		{TCP("10.0.1.5", 443, "10.0.0.10", 1024), add("tcp 1024-65535") + why},
+		{UDP("10.0.1.5", 9000, "10.0.0.10", 32768), add("udp 1024-65535") + why},
+		{TCP("10.0.1.5", 40000, "10.0.0.10", 443), add("tcp 443")},
+		{TCP("10.0.1.5", 40000, "10.0.0.10", 50000), add("tcp 50000")},
+		{TCP("10.0.1.5", 443, "10.0.0.10", 443), add("tcp 443")},
+		{TCP("10.0.1.5", 9000, "10.0.0.10", 8080), add("tcp 8080")},
+		{Ping("10.0.1.5", "10.0.0.10"), add("icmp")},
+	} {
+		b := New()
+		b.Public.ACL = &fabric.ACL{Name: "strict"}
+		if got := walk(b, row.packet, b.Client.Attachment, fabric.Forgetful{}).Advice(); got != row.want {
+			t.Errorf("%v:\ngot  %s\nwant %s", row.packet.Tuple, got, row.want)
+		}
+	}
+}
+
+// A packet that does not leave its sender has one station.
+func TestDroppedWhereItIsSent(t *testing.T) {
+	b := New()
+	b.Public.Down = true
+	path := walk(b, TCP("10.0.0.10", 999, "10.0.1.5", 80), b.Web.Attachment, fabric.Forgetful{})
+	if want := []string{"web/send: tcp 10.0.0.10:999 > 10.0.1.5:80 -- AVAILABILITY_ZONE_DOWN"}; !slices.Equal(path.Lines(), want) {
+		t.Errorf("got %q", path.Lines())
 	}
 }
 

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"fmt"
+	"strconv"
 	"syscall"
 )
 
@@ -21,7 +22,11 @@ func room(dir string) error {
 
 func enough(dir string, free, all uint64) error {
 	if least := min(reserve, all/20); free < least {
-		return fmt.Errorf("the file system of %s has %d MB left, and keeps %d", dir, free>>20, least>>20)
+		return fmt.Errorf("no room in %s: %s MB are free on its file system, and the last %s MB are not for buckets and tables; make room there",
+			dir, megabytes(free), megabytes(least))
 	}
 	return nil
 }
+
+// megabytes has one digit behind the point, as a small file system may have less than one.
+func megabytes(n uint64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) }
