@@ -84,6 +84,6 @@ func (s *Subscription) same(o *Subscription) bool {
 type ExistsError struct{ ID, Other string }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("flow log %s: FlowLogAlreadyExists: Error. There is an existing flow log with the same configuration and log "+
+	return fmt.Sprintf("flow log %s: FlowLogAlreadyExists: Error. There is an existing Flow Log with the same configuration and log "+
 		"destination. (%s)", e.ID, e.Other)
 }

@@ -93,7 +93,7 @@ func TestFlowLogsAreSubscribed(t *testing.T) {
 }
 
 func TestWrongFlowLogs(t *testing.T) {
-	const exists = "FlowLogAlreadyExists: there is an existing flow log with the same configuration and log destination; it is 'a': remove one of the two"
+	const exists = "FlowLogAlreadyExists: there is an existing Flow Log with the same configuration and log destination; it is 'a': remove one of the two"
 	many := func(n int) *Model {
 		m := watched()
 		for i := range n {

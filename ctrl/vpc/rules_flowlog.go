@@ -223,7 +223,7 @@ func (c *completion) flowLogsDiffer() {
 		key := what{l.ResourceID, *l}
 		key.Name, key.Resource, key.Subscription = "", Resource{}, Subscription{}
 		if other, exists := seen[key]; exists {
-			c.report(flowLogPath(l), "FlowLogAlreadyExists: there is an existing flow log with the same configuration and log destination",
+			c.report(flowLogPath(l), "FlowLogAlreadyExists: there is an existing Flow Log with the same configuration and log destination",
 				fmt.Sprintf("it is '%s': remove one of the two", other))
 			continue
 		}

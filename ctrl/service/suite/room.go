@@ -2,7 +2,6 @@ package suite
 
 import (
 	"fmt"
-	"strconv"
 	"syscall"
 )
 
@@ -22,11 +21,8 @@ func room(dir string) error {
 
 func enough(dir string, free, all uint64) error {
 	if least := min(reserve, all/20); free < least {
-		return fmt.Errorf("no room in %s: %s MB are free on its file system, and the last %s MB are not for buckets and tables; make room there",
-			dir, megabytes(free), megabytes(least))
+		return fmt.Errorf("no room in %s: %d KB are free on its file system, and the last %d KB are not for buckets and tables; make room there",
+			dir, free>>10, least>>10)
 	}
 	return nil
 }
-
-// megabytes has one digit behind the point, as a small file system may have less than one.
-func megabytes(n uint64) string { return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) }

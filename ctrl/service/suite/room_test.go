@@ -17,7 +17,7 @@ func TestRoom(t *testing.T) {
 			t.Errorf("%d MB of %d: %v", row.free/mb, row.all/mb, err)
 		}
 	}
-	want := "no room in /run: 0.1 MB are free on its file system, and the last 0.8 MB are not for buckets and tables; make room there"
+	want := "no room in /run: 124 KB are free on its file system, and the last 819 KB are not for buckets and tables; make room there"
 	if err := enough("/run", 124<<10, 16*mb); err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
