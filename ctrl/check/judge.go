@@ -181,7 +181,7 @@ func dropComplaint(c *scenario.Check, drops []Drop) string {
 	}
 	first := drops[0]
 	if c.Because != "" && first.Reason.String() != c.Because || c.At != "" && !atMatches(first.At, c.At) {
-		return fmt.Sprintf("expected a packet dropped %s, got %s", place(c.Because, c.At), place(first.Reason.String(), first.At))
+		return fmt.Sprintf("expected a packet dropped %s, got one %s", place(c.Because, c.At), place(first.Reason.String(), first.At))
 	}
 	return ""
 }

@@ -181,10 +181,39 @@ func (c *compiler) gatewayEndpoints(v *vpc.VPC, out *fabric.VPC) map[string]*fab
 	return gateways
 }
 
+// unready notes what would make an endpoint available, by the addresses that it has all the same.
+func (c *compiler) unready(v *vpc.VPC, e *vpc.Endpoint, subnets map[string]*fabric.Subnet) {
+	target := vpc.Target{Kind: vpc.TargetEndpoint, Name: e.Name}
+	var mend string
+	switch e.State {
+	case vpc.EndpointPendingAcceptance:
+		mend = fmt.Sprintf("%s waits for acceptance: add %s/%s to `accepted` of endpoint service %s", target, v.Name, target, e.Service)
+	case vpc.EndpointRejected:
+		mend = fmt.Sprintf("%s was rejected: name %s/%s in `accepted` of endpoint service %s, and not in `rejected`", target, v.Name, target, e.Service)
+	default:
+		mend = fmt.Sprintf("%s has failed: endpoint service %s does not exist any more", target, e.Service)
+	}
+	for _, i := range e.Interfaces {
+		out := subnets[i.Subnet].VPC
+		if out.Unready == nil {
+			out.Unready = map[netip.Addr]string{}
+		}
+		for _, addr := range []netip.Addr{i.IP, i.IPv6} {
+			if addr.IsValid() {
+				out.Unready[addr] = mend
+			}
+		}
+	}
+}
+
 // interfaceEndpoints are a VPC's, and the load balancers of its endpoint services.
 func (c *compiler) interfaceEndpoints(v *vpc.VPC, subnets map[string]*fabric.Subnet, groups map[string]*fabric.SecurityGroup) {
 	for _, e := range v.Endpoints {
-		if e.Type != vpc.InterfaceEndpoint || e.State != vpc.EndpointAvailable {
+		if e.Type != vpc.InterfaceEndpoint {
+			continue
+		}
+		if e.State != vpc.EndpointAvailable {
+			c.unready(v, e, subnets)
 			continue
 		}
 		portal := fabric.Portal{Kind: fabric.InterfacePortal, Service: e.Service.Name, Protocol: flow.TCP, Ports: webPorts}

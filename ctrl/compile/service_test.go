@@ -96,6 +96,25 @@ balancer endpoint_service.shop in "b" leads 10.1.1.4 to "shop", protocol 0 ports
 	}
 }
 
+// Who asks an endpoint that is not available is told what would make it so.
+func TestEndpointsThatAreNotAvailable(t *testing.T) {
+	for _, row := range []struct{ step, want string }{
+		{"", "endpoint.late waits for acceptance: add app/endpoint.late to `accepted` of endpoint service data/later"},
+		{"{change: {vpcs: {data: {endpoint_services: {later: {accepted: [app/endpoint.late]}}}}}}", ""},
+		{"{change: {vpcs: {data: {endpoint_services: {later: {rejected: [app/endpoint.late]}}}}}}",
+			"endpoint.late was rejected: name app/endpoint.late in `accepted` of endpoint service data/later, and not in `rejected`"},
+		{"{change: {vpcs: {data: {endpoint_services: {later: null}}}}}", "endpoint.late has failed: endpoint service data/later does not exist any more"},
+	} {
+		plan, after := offeredPlan(t, row.step)
+		if after != nil {
+			plan = after
+		}
+		if got := plan.Network.VPCs[0].Unready[netip.MustParseAddr("10.0.0.40")]; got != row.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", row.step, got, row.want)
+		}
+	}
+}
+
 func TestPublicPortalsAreOfTheirRegion(t *testing.T) {
 	p, _ := offeredPlan(t, "")
 	for _, row := range []struct{ addr, service, region, list string }{

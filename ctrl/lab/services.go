@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,7 +125,7 @@ func tupleOf(e privatelink.Ends) flow.Tuple {
 
 func (s *services) denied(c service.Caller, a service.Access, d *service.Denied) {
 	why := d.Why
-	if a.Action != "" {
+	if a.Action != "" && !strings.Contains(why, a.Action+" on ") {
 		why = fmt.Sprintf("%s on %s: %s", a.Action, a.Resource, d.Why)
 	}
 	s.deny(c, why)

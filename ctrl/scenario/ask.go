@@ -223,23 +223,25 @@ func (do Do) dynamodb(p *phrase, s string, d *directory, from Node) (Do, *fault)
 	}
 	do.DynamoDB.Region, do.DynamoDB.By = in, by
 	var declared *vpc.Table
+	var tables []string
 	if d != nil && d.complete {
 		of := ""
 		for _, t := range d.model.Services.Tables {
+			tables = append(tables, t.Name)
 			if t.Name == table.text {
 				declared, of = t, t.Region
 			}
 		}
 		do.DynamoDB.Region = d.asked(in, by, of, from)
 	}
-	if do.DynamoDB.Item, f = p.item(s, op, declared, d != nil && d.complete); f != nil {
+	if do.DynamoDB.Item, f = p.item(s, op, declared, didYouMean(table.text, tables, ""), d != nil && d.complete); f != nil {
 		return do, f
 	}
 	return do, p.rest()
 }
 
 // item reads the rest of a request: a JSON object, or of get also the values of the table's key.
-func (p *phrase) item(s, op string, t *vpc.Table, known bool) (string, *fault) {
+func (p *phrase) item(s, op string, t *vpc.Table, nearTable string, known bool) (string, *fault) {
 	first := p.peek()
 	if first.text == "" {
 		hint := map[string]string{Put: `write an item such as {"id": "1"}`, Get: "write the key's value"}[op]
@@ -263,8 +265,11 @@ func (p *phrase) item(s, op string, t *vpc.Table, known bool) (string, *fault) {
 		return "", nil
 	}
 	if t == nil {
-		return "", faultf(first.at, `write the key as JSON, as in {"id": "1"}, or declare the table under `+"`services`",
-			"the table's key is not known here")
+		hint := "write the key as JSON, as in {\"id\": \"1\"}, or declare the table under `services`"
+		if nearTable != "" {
+			hint = nearTable
+		}
+		return "", faultf(first.at, hint, "the table is not declared, and so its key is not known here")
 	}
 	item, f := keyOf(t, values)
 	return item, f.shift(first.at)

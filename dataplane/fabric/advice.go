@@ -78,6 +78,9 @@ func (p *Path) Advice() string {
 			return "open a new connection: the service still answers by an endpoint that is gone, or to an address that nobody has"
 		}
 	case flow.UnknownDestination:
+		if mend := h.unready(); mend != "" {
+			return mend
+		}
 		return fmt.Sprintf("nothing has the address %s; check the destination", h.Tuple.DstAddr())
 	case flow.ServiceUnavailable:
 		return "check the destination and its port: nothing answers there"
@@ -95,6 +98,18 @@ func (p *Path) Advice() string {
 		return fmt.Sprintf("send packets of at most %d bytes", p.MTU)
 	}
 	return ""
+}
+
+// unready is what would make the endpoint available that has the destination; "" if none has.
+func (h *Hop) unready() string {
+	v := h.VPC
+	if h.Subnet != nil {
+		v = h.Subnet.VPC
+	}
+	if v == nil {
+		return ""
+	}
+	return v.Unready[h.Tuple.DstAddr()]
 }
 
 // vain reports whether the packet was stopped on its way to a service that would not answer it: no rule or route would help.
@@ -115,7 +130,10 @@ func (h *Hop) vain() bool {
 // use says how a service wants to be asked.
 func (p *Portal) use() string {
 	name, protocol, ports := p.Name, "TCP", make([]string, len(p.Ports))
-	if name == "" {
+	switch {
+	case p.Kind == Direct:
+		name = p.Outside.String()
+	case name == "":
 		name = p.Service
 	}
 	if p.Protocol == 0 {
@@ -136,6 +154,8 @@ func serviceRoute(h *Hop) string {
 	endpoint := fmt.Sprintf("an interface endpoint of %s, with private_dns", h.Asked.Service)
 	if h.Asked.PrefixList != "" {
 		endpoint = fmt.Sprintf("a gateway endpoint of %s to route table %s", h.Asked.Service, h.Subnet.Routes.Name)
+	} else if name := h.Subnet.VPC.endpointOf(h.Asked.Service); name != "" {
+		return fmt.Sprintf("give %s private_dns: true and use the service's name, or add %s", name, route)
 	}
 	return fmt.Sprintf("add %s, or %s", endpoint, route)
 }
@@ -147,6 +167,19 @@ func (h *Hop) answers() bool {
 	const registered, drawn = 1024, 32768 // where ports of NAT gateways begin, and where those of guests do
 	return (h.Kind == HopACLIn || h.Kind == HopACLOut) && (t.Protocol == flow.TCP || t.Protocol == flow.UDP) &&
 		(t.SrcPort < registered && t.DstPort >= registered || t.SrcPort < drawn && t.DstPort >= drawn)
+}
+
+// endpointOf is the first name of the VPC's interface endpoints that lead to a service; "" if none does.
+func (v *VPC) endpointOf(service string) string {
+	first := ""
+	for _, e := range v.ENIs {
+		for _, p := range e.Portals {
+			if p.Kind == InterfacePortal && p.Service == service && (first == "" || p.Name < first) {
+				first = p.Name
+			}
+		}
+	}
+	return first
 }
 
 // listed reports whether the refused packet is for an address of a prefix list of the VPC's own region.

@@ -56,6 +56,8 @@ type VPC struct {
 	Peerings   []*PeeringEnd       // the VPC's ends of its active peering connections
 	// Direct are the services that the VPC itself has, by the address at which they are asked.
 	Direct map[netip.Addr]*Portal
+	// Unready are the addresses of endpoints that are not available, with what would make them so: nobody answers there.
+	Unready map[netip.Addr]string
 }
 
 // Subnet is one compiled subnet.

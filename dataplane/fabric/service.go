@@ -114,6 +114,7 @@ func (w *walk) askVPC(e *ENI) {
 	switch {
 	case p == nil || !p.answers(&w.packet.Tuple):
 		w.drop(hop, flow.ServiceUnavailable)
+		w.path.hops[w.path.numHops-1].Asked = p
 	case !e.Owns(w.src()):
 		w.drop(hop, flow.SourceDestCheck)
 	default:

@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +210,11 @@ func TestAdviceToAskServices(t *testing.T) {
 		{"TCP", denied, TCP("10.0.0.10", 999, "10.0.1.9", 443), `add "allow tcp 443 from 10.0.0.10/32" with a number to the ingress entries of acl deny`},
 		{"what a route leads to it", func(b *Bed, s *Services) { b.Route(b.Public, "192.0.2.0/24", fabric.ToENI, s.SQS) }, TCP("10.0.0.10", 999, "192.0.2.1", 443),
 			"endpoint.sqs passes nothing on: send to an address of its own, or give the route that brought the packet here another target"},
+		{"an endpoint that is not available", func(b *Bed, _ *Services) { b.App.Unready = map[netip.Addr]string{Addr("10.0.1.77"): "accept it"} },
+			TCP("10.0.0.10", 999, "10.0.1.77", 443), "accept it"},
+		{"its neighbour, whom nobody has", func(b *Bed, _ *Services) { b.App.Unready = map[netip.Addr]string{Addr("10.0.1.77"): "accept it"} },
+			TCP("10.0.0.10", 999, "10.0.1.78", 443), "nothing has the address 10.0.1.78; check the destination"},
+		{"ping to the resolver", nil, Ping("10.0.0.10", "10.0.0.2"), "use TCP or UDP to port 53: 10.0.0.2 answers nothing else, whatever rules and routes allow"},
 		{"the middle of a connection", closed, Midstream(TCP("10.0.0.10", 999, "10.0.1.9", 22)), "open a new connection"},
 		{"UDP to S3", silent, UDP("10.0.0.10", 999, "52.216.0.1", 443), bucket},
 		{"ping to S3, which it answers", silent, Ping("10.0.0.10", "52.216.0.1"), `add "icmp to pl.s3" to the egress rules of one of the security groups of web`},
@@ -236,6 +242,10 @@ func TestAdviceToReachServices(t *testing.T) {
 		want   string
 	}{
 		{"no route", func(b *Bed) {}, "add a gateway endpoint of s3 to route table middle, or a route for 52.216.0.1/32 to a NAT gateway"},
+		{"an endpoint without private DNS", func(b *Bed) {
+			b.Internet.Portals[Addr("52.216.0.1")].PrefixList, b.Internet.Portals[Addr("52.216.0.1")].Service = "", "sqs"
+		},
+			"give endpoint.sqs private_dns: true and use the service's name, or add a route for 52.216.0.1/32 to a NAT gateway"},
 		{"no rule", func(b *Bed) { b.Other.Egress = nil }, `add "tcp 443 to pl.s3" to the egress rules of one of the security groups of firewall`},
 		{"no route to another region", func(b *Bed) { b.App.Region = "eu-west-1" }, "add a route for 52.216.0.1/32 to a NAT gateway to route table middle"},
 		{"no rule for another region", func(b *Bed) { b.App.Region, b.Other.Egress = "eu-west-1", nil },
