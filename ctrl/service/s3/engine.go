@@ -12,9 +12,12 @@ import (
 )
 
 // forward has the engine do what is authorised. The library gets what it is not good at in a way in which it is: it compares entity tags
-// without the number of parts, and checksums are compared already.
+// without the number of parts, checksums are compared already, and of ranges it knows only where there is data.
 func (s *Server) forward(w *reply, q *request) error {
 	r := q.canonical()
+	if q.op.name == "HeadObject" && q.header.Get("Range") != "" && !s.elsewhere {
+		r.Method = http.MethodGet
+	}
 	for _, name := range []string{"If-Match", "If-None-Match", "X-Amz-Copy-Source-If-Match", "X-Amz-Copy-Source-If-None-Match"} {
 		set(r.Header, name, s.etags(r.Header.Get(name)))
 	}

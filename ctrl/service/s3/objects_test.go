@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +96,7 @@ func TestRanges(t *testing.T) {
 		{"bytes=8-", "89", "bytes 8-9/10"},
 		{"bytes=-3", "789", "bytes 7-9/10"},
 		{"bytes=5-100", "56789", "bytes 5-9/10"},
+		{"bytes=-100", "0123456789", "bytes 0-9/10"},
 	} {
 		out, err := c.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("a"), Range: &row.ask})
 		if err != nil {
@@ -104,9 +106,20 @@ func TestRanges(t *testing.T) {
 		if got := read(t, out.Body); got != row.want || *out.ContentRange != row.told {
 			t.Errorf("%s: got %q as %s, want %q as %s", row.ask, got, *out.ContentRange, row.want, row.told)
 		}
+		w := s.ask("HEAD", "/logs/a", "Range", row.ask)
+		if h := w.Header(); w.Code != 206 || w.Body.Len() > 0 || h.Get("Content-Range") != row.told || h.Get("Content-Length") != strconv.Itoa(len(row.want)) {
+			t.Errorf("head of %s: got %d %v and %d bytes", row.ask, w.Code, h, w.Body.Len())
+		}
 	}
 	_, err := c.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("a"), Range: aws.String("bytes=10-")})
 	s.wantCode("a range behind the end", err, "InvalidRange")
+	if w := s.ask("HEAD", "/logs/a", "Range", "bytes=10-"); w.Code != 416 || w.Body.Len() > 0 {
+		t.Errorf("head of a range behind the end: got %d %s", w.Code, w.Body)
+	}
+	s.put(c, "empty", "")
+	if w := s.ask("GET", "/logs/empty", "Range", "bytes=-5"); w.Code != 416 {
+		t.Errorf("the last bytes of nothing: got %d", w.Code)
+	}
 }
 
 func TestConditions(t *testing.T) {
