@@ -162,11 +162,6 @@ func (s *Server) headBucket(w *reply, q *request) error {
 	return nil
 }
 
-func (s *Server) listObjects(w *reply, q *request) error {
-	w.Header().Set("X-Amz-Bucket-Region", q.home.Region)
-	return s.forward(w, q)
-}
-
 // listUploads answers where no upload is under way, which the library takes for an error.
 func (s *Server) listUploads(w *reply, q *request) error {
 	if s.elsewhere || s.store.Uploading(q.bucket) {

@@ -208,6 +208,31 @@ func listed(t *testing.T, p *sdk.ListObjectsV2Paginator) string {
 	return strings.Join(names, " ")
 }
 
+// Numbers are told even if they are 0: programs ask an empty bucket for its KeyCount.
+func TestListingOfNothing(t *testing.T) {
+	s := newScene(t)
+	for query, want := range map[string][]string{
+		"?list-type=2":                        {"<KeyCount>0</KeyCount>", "<MaxKeys>1000</MaxKeys>"},
+		"?list-type=2&max-keys=0":             {"<KeyCount>0</KeyCount>", "<MaxKeys>0</MaxKeys>"},
+		"?list-type=2&max-keys=0&prefix=%3Ca": {"<KeyCount>0</KeyCount>", "<Prefix>&lt;a</Prefix>"},
+		"?max-keys=0":                         {"<MaxKeys>0</MaxKeys>"},
+	} {
+		got := s.ask("GET", "/logs"+query).Body.String()
+		for _, w := range want {
+			if strings.Count(got, w) != 1 {
+				t.Errorf("%s: got %s, want one %s", query, got, w)
+			}
+		}
+		if strings.Contains(got, "KeyCount") != strings.Contains(query, "list-type") {
+			t.Errorf("%s: KeyCount is of the second version alone: %s", query, got)
+		}
+	}
+	s.put(s.client(us), "<KeyCount>", "x")
+	if got := s.ask("GET", "/logs?list-type=2").Body.String(); strings.Count(got, "<KeyCount>") != 1 || !strings.Contains(got, "<KeyCount>1</KeyCount>") {
+		t.Errorf("of a key that is called so: %s", got)
+	}
+}
+
 func TestListingVersionOne(t *testing.T) {
 	s := newScene(t)
 	c := s.client(us)
