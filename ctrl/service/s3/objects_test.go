@@ -3,6 +3,7 @@ package s3_test
 import (
 	"bytes"
 	"crypto/md5"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -298,6 +299,54 @@ func upload(s *scene, c *sdk.Client, key string, parts ...[]byte) []types.Comple
 		s.Fatal(err)
 	}
 	return done
+}
+
+// A page of parts begins behind the number that the one before ended with.
+func TestPartsByPages(t *testing.T) {
+	s := newScene(t)
+	c := s.client(us)
+	bucket, key := aws.String("logs"), aws.String("k")
+	begun, err := c.CreateMultipartUpload(t.Context(), &sdk.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int32{1, 2, 5} {
+		_, err := c.UploadPart(t.Context(), &sdk.UploadPartInput{Bucket: bucket, Key: key, UploadId: begun.UploadId, PartNumber: &n, Body: strings.NewReader("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range []struct{ query, want string }{
+		{"", "1 2 5 next 5 false"},
+		{"&max-parts=2", "1 2 next 2 true"},
+		{"&max-parts=2&part-number-marker=2", "5 next 5 false"},
+		{"&part-number-marker=1", "2 5 next 5 false"},
+		{"&part-number-marker=3&max-parts=5000", "5 next 5 false"},
+		{"&part-number-marker=5", "next 0 false"},
+		{"&max-parts=0", "next 0 false"},
+	} {
+		w := s.ask("GET", "/logs/k?uploadId="+*begun.UploadId+row.query)
+		var list struct {
+			Part                 []struct{ PartNumber int }
+			NextPartNumberMarker int
+			IsTruncated          bool
+		}
+		if err := xml.Unmarshal(w.Body.Bytes(), &list); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, p := range list.Part {
+			got += fmt.Sprint(p.PartNumber, " ")
+		}
+		if got += fmt.Sprint("next ", list.NextPartNumberMarker, " ", list.IsTruncated); got != row.want {
+			t.Errorf("%s: got %q, want %q", row.query, got, row.want)
+		}
+	}
+	for _, query := range []string{"&max-parts=-1", "&part-number-marker=x"} {
+		if w := s.ask("GET", "/logs/k?uploadId="+*begun.UploadId+query); !strings.Contains(w.Body.String(), "<Code>InvalidArgument</Code>") {
+			t.Errorf("%s: got %s", query, w.Body)
+		}
+	}
 }
 
 func TestMultipartUploadsThatEndOtherwise(t *testing.T) {
