@@ -20,7 +20,7 @@ const namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 type bucketList struct {
 	XMLName           xml.Name `xml:"ListAllMyBucketsResult"`
 	Xmlns             string   `xml:"xmlns,attr"`
-	Owner             struct{ ID, DisplayName string }
+	Owner             owner
 	Buckets           []bucketEntry `xml:"Buckets>Bucket"`
 	ContinuationToken string        `xml:",omitempty"`
 	Prefix            string        `xml:",omitempty"`
@@ -32,7 +32,7 @@ const mostBuckets = 10000 // on a page (S3 API, ListBuckets)
 
 // listBuckets tells the caller's account of its buckets, in whichever region they are.
 func (s *Server) listBuckets(w *reply, q *request) error {
-	owner := s.config.Account(q.ctx)
+	account := s.config.Account(q.ctx)
 	after, err := base64.URLEncoding.DecodeString(q.query.Get("continuation-token"))
 	limit := mostBuckets
 	if n := q.query.Get("max-buckets"); n != "" && err == nil {
@@ -41,9 +41,8 @@ func (s *Server) listBuckets(w *reply, q *request) error {
 	if err != nil || limit < 1 || limit > mostBuckets {
 		return &failure{Status: http.StatusBadRequest, Code: "InvalidArgument", Message: "Argument max-buckets must be an integer between 1 and 10000"}
 	}
-	list := bucketList{Xmlns: namespace, Prefix: q.query.Get("prefix")}
-	list.Owner.ID, list.Owner.DisplayName = store.CanonicalID(owner), owner
-	for _, b := range s.store.Buckets(owner) {
+	list := bucketList{Xmlns: namespace, Prefix: q.query.Get("prefix"), Owner: ownerOf(account)}
+	for _, b := range s.store.Buckets(account) {
 		if b.Name <= string(after) || !strings.HasPrefix(b.Name, list.Prefix) || q.query.Has("bucket-region") && b.Region != q.query.Get("bucket-region") {
 			continue
 		}
@@ -160,11 +159,6 @@ func (s *Server) headBucket(w *reply, q *request) error {
 	w.Header().Set("X-Amz-Access-Point-Alias", "false")
 	w.Header().Set("Content-Type", "application/xml")
 	return nil
-}
-
-func (s *Server) listObjects(w *reply, q *request) error {
-	w.Header().Set("X-Amz-Bucket-Region", q.home.Region)
-	return s.forward(w, q)
 }
 
 // listUploads answers where no upload is under way, which the library takes for an error.

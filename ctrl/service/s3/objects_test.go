@@ -3,6 +3,7 @@ package s3_test
 import (
 	"bytes"
 	"crypto/md5"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +97,7 @@ func TestRanges(t *testing.T) {
 		{"bytes=8-", "89", "bytes 8-9/10"},
 		{"bytes=-3", "789", "bytes 7-9/10"},
 		{"bytes=5-100", "56789", "bytes 5-9/10"},
+		{"bytes=-100", "0123456789", "bytes 0-9/10"},
 	} {
 		out, err := c.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("a"), Range: &row.ask})
 		if err != nil {
@@ -104,9 +107,20 @@ func TestRanges(t *testing.T) {
 		if got := read(t, out.Body); got != row.want || *out.ContentRange != row.told {
 			t.Errorf("%s: got %q as %s, want %q as %s", row.ask, got, *out.ContentRange, row.want, row.told)
 		}
+		w := s.ask("HEAD", "/logs/a", "Range", row.ask)
+		if h := w.Header(); w.Code != 206 || w.Body.Len() > 0 || h.Get("Content-Range") != row.told || h.Get("Content-Length") != strconv.Itoa(len(row.want)) {
+			t.Errorf("head of %s: got %d %v and %d bytes", row.ask, w.Code, h, w.Body.Len())
+		}
 	}
 	_, err := c.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("a"), Range: aws.String("bytes=10-")})
 	s.wantCode("a range behind the end", err, "InvalidRange")
+	if w := s.ask("HEAD", "/logs/a", "Range", "bytes=10-"); w.Code != 416 || w.Body.Len() > 0 {
+		t.Errorf("head of a range behind the end: got %d %s", w.Code, w.Body)
+	}
+	s.put(c, "empty", "")
+	if w := s.ask("GET", "/logs/empty", "Range", "bytes=-5"); w.Code != 416 {
+		t.Errorf("the last bytes of nothing: got %d", w.Code)
+	}
 }
 
 func TestConditions(t *testing.T) {
@@ -195,6 +209,31 @@ func listed(t *testing.T, p *sdk.ListObjectsV2Paginator) string {
 	return strings.Join(names, " ")
 }
 
+// Numbers are told even if they are 0: programs ask an empty bucket for its KeyCount.
+func TestListingOfNothing(t *testing.T) {
+	s := newScene(t)
+	for query, want := range map[string][]string{
+		"?list-type=2":                        {"<KeyCount>0</KeyCount>", "<MaxKeys>1000</MaxKeys>"},
+		"?list-type=2&max-keys=0":             {"<KeyCount>0</KeyCount>", "<MaxKeys>0</MaxKeys>"},
+		"?list-type=2&max-keys=0&prefix=%3Ca": {"<KeyCount>0</KeyCount>", "<Prefix>&lt;a</Prefix>"},
+		"?max-keys=0":                         {"<MaxKeys>0</MaxKeys>"},
+	} {
+		got := s.ask("GET", "/logs"+query).Body.String()
+		for _, w := range want {
+			if strings.Count(got, w) != 1 {
+				t.Errorf("%s: got %s, want one %s", query, got, w)
+			}
+		}
+		if strings.Contains(got, "KeyCount") != strings.Contains(query, "list-type") {
+			t.Errorf("%s: KeyCount is of the second version alone: %s", query, got)
+		}
+	}
+	s.put(s.client(us), "<KeyCount>", "x")
+	if got := s.ask("GET", "/logs?list-type=2").Body.String(); strings.Count(got, "<KeyCount>") != 1 || !strings.Contains(got, "<KeyCount>1</KeyCount>") {
+		t.Errorf("of a key that is called so: %s", got)
+	}
+}
+
 func TestListingVersionOne(t *testing.T) {
 	s := newScene(t)
 	c := s.client(us)
@@ -260,6 +299,54 @@ func upload(s *scene, c *sdk.Client, key string, parts ...[]byte) []types.Comple
 		s.Fatal(err)
 	}
 	return done
+}
+
+// A page of parts begins behind the number that the one before ended with.
+func TestPartsByPages(t *testing.T) {
+	s := newScene(t)
+	c := s.client(us)
+	bucket, key := aws.String("logs"), aws.String("k")
+	begun, err := c.CreateMultipartUpload(t.Context(), &sdk.CreateMultipartUploadInput{Bucket: bucket, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int32{1, 2, 5} {
+		_, err := c.UploadPart(t.Context(), &sdk.UploadPartInput{Bucket: bucket, Key: key, UploadId: begun.UploadId, PartNumber: &n, Body: strings.NewReader("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range []struct{ query, want string }{
+		{"", "1 2 5 next 5 false"},
+		{"&max-parts=2", "1 2 next 2 true"},
+		{"&max-parts=2&part-number-marker=2", "5 next 5 false"},
+		{"&part-number-marker=1", "2 5 next 5 false"},
+		{"&part-number-marker=3&max-parts=5000", "5 next 5 false"},
+		{"&part-number-marker=5", "next 0 false"},
+		{"&max-parts=0", "next 0 false"},
+	} {
+		w := s.ask("GET", "/logs/k?uploadId="+*begun.UploadId+row.query)
+		var list struct {
+			Part                 []struct{ PartNumber int }
+			NextPartNumberMarker int
+			IsTruncated          bool
+		}
+		if err := xml.Unmarshal(w.Body.Bytes(), &list); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, p := range list.Part {
+			got += fmt.Sprint(p.PartNumber, " ")
+		}
+		if got += fmt.Sprint("next ", list.NextPartNumberMarker, " ", list.IsTruncated); got != row.want {
+			t.Errorf("%s: got %q, want %q", row.query, got, row.want)
+		}
+	}
+	for _, query := range []string{"&max-parts=-1", "&part-number-marker=x"} {
+		if w := s.ask("GET", "/logs/k?uploadId="+*begun.UploadId+query); !strings.Contains(w.Body.String(), "<Code>InvalidArgument</Code>") {
+			t.Errorf("%s: got %s", query, w.Body)
+		}
+	}
 }
 
 func TestMultipartUploadsThatEndOtherwise(t *testing.T) {

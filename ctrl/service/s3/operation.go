@@ -70,7 +70,7 @@ var operations = []operation{
 	{name: "CompleteMultipartUpload", method: http.MethodPost, level: onObject, sub: "uploadId", action: "s3:PutObject"},
 	{name: "AbortMultipartUpload", method: http.MethodDelete, level: onObject, sub: "uploadId", action: "s3:AbortMultipartUpload"},
 	{name: "ListParts", method: http.MethodGet, level: onObject, sub: "uploadId", params: []string{"max-parts", "part-number-marker"},
-		action: "s3:ListMultipartUploadParts"},
+		action: "s3:ListMultipartUploadParts", do: (*Server).listParts},
 }
 
 // findOperation is the one operation that a request can mean.

@@ -76,14 +76,23 @@ func (op operation) reads() bool { return op.name == "GetObject" || op.name == "
 
 func (r *reply) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
+	if r.bodiless() {
+		return len(p), nil
+	}
 	return r.ResponseWriter.Write(p)
 }
 
 // ReadFrom hands a file on to the writer below, which knows how to send it.
 func (r *reply) ReadFrom(from io.Reader) (int64, error) {
 	r.WriteHeader(http.StatusOK)
+	if r.bodiless() {
+		return 0, nil
+	}
 	return io.Copy(r.ResponseWriter, from)
 }
+
+// bodiless: an answer to HEAD has no body, even if the engine was asked for one.
+func (r *reply) bodiless() bool { return r.request != nil && r.request.method == http.MethodHead }
 
 // Unwrap is for http.ResponseController.
 func (r *reply) Unwrap() http.ResponseWriter { return r.ResponseWriter }

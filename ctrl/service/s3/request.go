@@ -89,6 +89,9 @@ func (q *request) checkQuery() error {
 	if !q.within("max-keys", 0, math.MaxInt32) {
 		return invalid("Argument max-keys must be an integer between 0 and 2147483647")
 	}
+	if !q.within("max-parts", 0, math.MaxInt32) || !q.within("part-number-marker", 0, math.MaxInt32) {
+		return invalid("Arguments max-parts and part-number-marker must be integers between 0 and 2147483647")
+	}
 	if q.op.sub == "uploadId" && !q.within("partNumber", 1, mostParts) {
 		return invalid("Part number must be an integer between 1 and 10000, inclusive")
 	}

@@ -10,7 +10,9 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/rclone/gofakes3"
 )
@@ -24,9 +26,32 @@ type upload struct {
 
 // part is a part of an upload, in a file under the bucket's tmp.
 type part struct {
-	file string
-	size int64
-	md5  string // hex
+	file     string
+	size     int64
+	md5      string // hex
+	modified time.Time
+}
+
+// Part is a part of an upload, as others see it.
+type Part struct {
+	Number   int
+	ETag     string
+	Size     int64
+	Modified time.Time
+}
+
+// Parts are those of an upload that are there, by number; gofakes3.ErrNoSuchUpload if it is not one of this key.
+func (s *Store) Parts(bucket, key string, id gofakes3.UploadID) ([]Part, error) {
+	u, ok := s.upload(id)
+	if !ok || u.bucket != bucket || u.key != key {
+		return nil, noSuchUpload()
+	}
+	var parts []Part
+	for _, n := range slices.Sorted(maps.Keys(u.parts)) {
+		p := u.parts[n]
+		parts = append(parts, Part{n, quoted(p.md5), p.size, p.modified})
+	}
+	return parts, nil
 }
 
 // smallestPart is what every part but the last has at least (S3 user guide, multipart upload limits).
@@ -64,7 +89,7 @@ func (s *Store) UploadPart(_ context.Context, bucket, _ string, id gofakes3.Uplo
 	if old, ok := u.parts[number]; ok {
 		err = os.Remove(old.file)
 	}
-	u.parts[number] = part{file: f.Name(), size: f.size, md5: f.md5}
+	u.parts[number] = part{file: f.Name(), size: f.size, md5: f.md5, modified: s.now()}
 	return quoted(f.md5), fault(err)
 }
 

@@ -88,7 +88,7 @@ func (s *Store) GetObject(ctx context.Context, bucket, key string, want *gofakes
 	if err != nil {
 		return nil, err
 	}
-	part, err := want.Range(o.Size)
+	part, err := reaching(want, o.Size).Range(o.Size)
 	if err != nil {
 		return nil, fault(errors.Join(gofakes3.ErrorMessage(gofakes3.ErrInvalidRange, "The requested range is not satisfiable"), f.Close()))
 	}
@@ -100,6 +100,14 @@ func (s *Store) GetObject(ctx context.Context, bucket, key string, want *gofakes
 		}
 	}
 	return o.answer(ctx, part, data), nil
+}
+
+// reaching is a range that asks for no more of an object's end than there is (RFC 9110, byte ranges). The library takes that for an error.
+func reaching(want *gofakes3.ObjectRangeRequest, size int64) *gofakes3.ObjectRangeRequest {
+	if want == nil || !want.FromEnd || want.End <= size {
+		return want
+	}
+	return &gofakes3.ObjectRangeRequest{FromEnd: true, End: size}
 }
 
 // HeadObject is an object without its data.
