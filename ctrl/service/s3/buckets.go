@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,12 +62,15 @@ func (s *Server) createBucket(w *reply, q *request) error {
 	if err != nil {
 		return err
 	}
-	if acl := q.header.Get("X-Amz-Acl"); acl != "" && acl != "private" {
+	if acl := q.header.Get("X-Amz-Acl"); acl != "" && acl != "private" || q.grants() {
 		return &failure{Status: http.StatusBadRequest, Code: "InvalidBucketAclWithObjectOwnership",
 			Message: "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"}
 	}
 	if strings.EqualFold(q.header.Get("X-Amz-Bucket-Object-Lock-Enabled"), "true") {
 		return notImplemented("object lock")
+	}
+	if o := q.header.Get("X-Amz-Object-Ownership"); o != "" && o != "BucketOwnerEnforced" {
+		return notImplemented("x-amz-object-ownership: " + o)
 	}
 	if err := store.CheckName(q.bucket); err != nil {
 		return err
@@ -110,18 +114,24 @@ func (q *request) newRegion() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var c struct{ LocationConstraint string }
+	var c struct {
+		LocationConstraint     string
+		Location, Bucket, Tags *struct{} // of directory buckets, and tags
+	}
 	if len(text) > 0 {
 		if err := xml.Unmarshal(text, &c); err != nil {
 			return "", &failure{Status: http.StatusBadRequest, Code: "MalformedXML",
 				Message: "The XML you provided was not well-formed or did not validate against our published schema"}
 		}
 	}
+	if c.Location != nil || c.Bucket != nil || c.Tags != nil {
+		return "", notImplemented("tags of a bucket, and directory buckets")
+	}
 	if c.LocationConstraint == "EU" { // what eu-west-1 was called first
 		c.LocationConstraint = "eu-west-1"
 	}
 	switch {
-	case c.LocationConstraint == vpc.DefaultRegion:
+	case c.LocationConstraint == vpc.DefaultRegion, c.LocationConstraint != "" && !slices.Contains(vpc.Regions(), c.LocationConstraint):
 		return "", &failure{Status: http.StatusBadRequest, Code: "InvalidLocationConstraint", Message: "The specified location-constraint is not valid"}
 	case q.region == vpc.DefaultRegion && c.LocationConstraint == "":
 		return q.region, nil

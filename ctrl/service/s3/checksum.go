@@ -57,12 +57,8 @@ func (c *checksum) verify() error {
 // largestPart is how many bytes are put at once (S3 user guide, multipart upload limits).
 const largestPart = 5 << 30
 
-// checkBody refuses headers that cannot be right, and has the body checked while it is read. The engine then need not.
+// checkBody refuses a body of a size that cannot be right, and has it checked while it is read. The engine then need not.
 func (q *request) checkBody() error {
-	acl := q.header.Get("X-Amz-Acl")
-	if q.op.writes() && acl != "" && acl != "bucket-owner-full-control" {
-		return &failure{Status: http.StatusBadRequest, Code: "AccessControlListNotSupported", Message: "The bucket does not allow ACLs"}
-	}
 	if q.length < 0 && (q.op.name == "PutObject" || q.op.name == "UploadPart") {
 		return &failure{Status: http.StatusLengthRequired, Code: "MissingContentLength", Message: "You must provide the Content-Length HTTP header."}
 	}

@@ -117,6 +117,9 @@ func (s *Server) serve(w *reply, q *request) error {
 	if err := q.checkQuery(); err != nil {
 		return err
 	}
+	if err := s.checkHeaders(q); err != nil {
+		return err
+	}
 	if err := q.checkBody(); err != nil {
 		return err
 	}

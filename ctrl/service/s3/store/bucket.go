@@ -63,11 +63,14 @@ func (s *Store) createLocked(b Bucket) error {
 
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
-// CheckName says whether a bucket may be called so: 3 to 63 lower-case letters, digits, dots and hyphens, and no IP address (S3 user
-// guide, bucket naming rules). The error is InvalidBucketName.
+// reserved are beginnings and ends of names that S3 keeps for itself.
+var reserved = regexp.MustCompile(`^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$`)
+
+// CheckName says whether a bucket may be called so: 3 to 63 lower-case letters, digits, dots and hyphens, no IP address, and nothing
+// reserved (S3 user guide, bucket naming rules). The error is InvalidBucketName.
 func CheckName(name string) error {
 	_, err := netip.ParseAddr(name)
-	if err == nil || !bucketName.MatchString(name) || strings.Contains(name, "..") || strings.HasPrefix(name, "xn--") {
+	if err == nil || !bucketName.MatchString(name) || strings.Contains(name, "..") || reserved.MatchString(name) {
 		return gofakes3.ErrorMessage(gofakes3.ErrInvalidBucketName, "The specified bucket is not valid.")
 	}
 	return nil

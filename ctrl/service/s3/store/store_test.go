@@ -137,7 +137,7 @@ func TestBucketNames(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"abc": true, "a.b": true, "my-logs.2031": true, strings.Repeat("a", 63): true,
 		"ab": false, strings.Repeat("a", 64): false, "Abc": false, "a_b": false, "-ab": false, "ab-": false, "a..b": false, "10.0.0.1": false, "xn--abc": false,
-		"..": false, "a/b": false,
+		"..": false, "a/b": false, "sthree-abc": false, "abc-s3alias": false, "abc--ol-s3": false, "abc.mrap": false, "abcmrap": true, "s3alias": true,
 	} {
 		if err := CheckName(name); (err == nil) != ok {
 			t.Errorf("%q: got %v", name, err)
