@@ -29,7 +29,7 @@ func (p *Path) Advice() string {
 			number = "a lower number than that of this entry"
 		}
 		advice := fmt.Sprintf("add \"allow %s\" with %s to the %s entries of acl %s", ruleFor(h), number, directionOf(h), h.Subnet.ACL.Name)
-		if h.answers() {
+		if h.isAnswer() {
 			advice += ": it keeps no state, and answers go to the port from which a client asked"
 		}
 		return advice
@@ -160,9 +160,9 @@ func serviceRoute(h *Hop) string {
 	return fmt.Sprintf("add %s, or %s", endpoint, route)
 }
 
-// answers reports whether an ACL refused what looks like an answer: it goes from a server's port to one that a client drew, another one each
+// isAnswer reports whether an ACL refused what looks like an answer: it goes from a server's port to one that a client drew, another one each
 // time (VPC user guide, ephemeral ports).
-func (h *Hop) answers() bool {
+func (h *Hop) isAnswer() bool {
 	t := &h.Tuple
 	const registered, drawn = 1024, 32768 // where ports of NAT gateways begin, and where those of guests do
 	return (h.Kind == HopACLIn || h.Kind == HopACLOut) && (t.Protocol == flow.TCP || t.Protocol == flow.UDP) &&
@@ -205,7 +205,7 @@ func ruleFor(h *Hop) string {
 		peer = "to " + single(t.DstAddr()).String()
 	}
 	port := fmt.Sprint(t.DstPort)
-	if h.answers() {
+	if h.isAnswer() {
 		port = "1024-65535"
 	}
 	switch t.Protocol {

@@ -113,8 +113,8 @@ func (w *walk) askVPC(e *ENI) {
 	p := e.Subnet.VPC.Direct[w.dst()]
 	switch {
 	case p == nil || !p.answers(&w.packet.Tuple):
+		hop.Asked = p
 		w.drop(hop, flow.ServiceUnavailable)
-		w.path.hops[w.path.numHops-1].Asked = p
 	case !e.Owns(w.src()):
 		w.drop(hop, flow.SourceDestCheck)
 	default:

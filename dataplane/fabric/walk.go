@@ -98,9 +98,12 @@ func (w *walk) hop(h Hop) {
 	w.path.numHops++
 }
 
-// drop ends the path at a hop.
+// drop ends the path at a hop, which knows who was asked or has it found out.
 func (w *walk) drop(h Hop, r flow.Reason) {
-	h.Reason, h.Asked = r, w.asked(h.Subnet)
+	h.Reason = r
+	if h.Asked == nil {
+		h.Asked = w.asked(h.Subnet)
+	}
 	if h.Kind == HopSend {
 		w.path.numHops = 0 // one station, told once
 	}
