@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -123,13 +122,7 @@ func tupleOf(e privatelink.Ends) flow.Tuple {
 	return flow.MakeTuple(flow.TCP, e.From.Addr(), e.From.Port(), e.To.Addr(), e.To.Port())
 }
 
-func (s *services) denied(c service.Caller, a service.Access, d *service.Denied) {
-	why := d.Why
-	if a.Action != "" && !strings.Contains(why, a.Action+" on ") {
-		why = fmt.Sprintf("%s on %s: %s", a.Action, a.Resource, d.Why)
-	}
-	s.deny(c, why)
-}
+func (s *services) denied(c service.Caller, d *service.Denied) { s.deny(c, d.Why) }
 
 // refused is an endpoint service's word.
 func (s *services) refused(c service.Caller, why privatelink.Refusal) {

@@ -23,7 +23,7 @@ type Gate interface {
 type Denied struct {
 	Code    string // of AWS's error: "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"
 	Message string // AWS's words, for the client
-	// Why is for the person: which statement of which policy, or what none of them allows.
+	// Why is for the person: what was asked for, and which statement of which policy refuses it, or that none allows it.
 	Why string
 }
 

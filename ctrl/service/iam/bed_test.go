@@ -39,7 +39,7 @@ func newBed(t *testing.T) *bed {
 	b.app = &vpc.VPC{Name: "app", ID: "vpc-0a", Region: "us-east-1", Account: account, Instances: []*vpc.Instance{b.web, b.db}}
 	b.model = &vpc.Model{Account: account, VPCs: []*vpc.VPC{b.app}, Hosts: []*vpc.Host{{Name: "laptop"}}}
 	b.store = b.newStore(1)
-	b.gate = NewGate(b.store, func() time.Time { return b.clock }, func(_ service.Caller, _ service.Access, d *service.Denied) { b.observed = append(b.observed, d) })
+	b.gate = NewGate(b.store, func() time.Time { return b.clock }, func(_ service.Caller, d *service.Denied) { b.observed = append(b.observed, d) })
 	return b
 }
 

@@ -3,6 +3,7 @@ package iam
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -15,15 +16,15 @@ import (
 type Gate struct {
 	store   *Store
 	now     func() time.Time // lab time, which conditions are about
-	observe func(service.Caller, service.Access, *service.Denied)
+	observe func(service.Caller, *service.Denied)
 	docs    documents
 }
 
 // NewGate makes a gate for a store's identities; now is lab time. Each denial is told to observe, too, which may be nil; a request that
 // cannot prove who sent it has no access yet.
-func NewGate(s *Store, now func() time.Time, observe func(service.Caller, service.Access, *service.Denied)) *Gate {
+func NewGate(s *Store, now func() time.Time, observe func(service.Caller, *service.Denied)) *Gate {
 	if observe == nil {
-		observe = func(service.Caller, service.Access, *service.Denied) {}
+		observe = func(service.Caller, *service.Denied) {}
 	}
 	return &Gate{store: s, now: now, observe: observe}
 }
@@ -44,7 +45,7 @@ func (g *Gate) Authenticate(name string, next http.Handler, refuse Refuse) http.
 		caller := service.From(r.Context())
 		id, denied := g.store.verify(r, name, caller.Region)
 		if denied != nil {
-			g.observe(caller, service.Access{}, denied)
+			g.observe(caller, denied)
 			refuse(w, r, denied)
 			return
 		}
@@ -59,13 +60,15 @@ func (g *Gate) Authorize(ctx context.Context, a service.Access) error {
 	if denied == nil {
 		return nil
 	}
-	g.observe(caller, a, denied)
+	g.observe(caller, denied)
 	return denied
 }
 
 func (g *Gate) decide(c service.Caller, known request, a service.Access) *service.Denied {
+	what := fmt.Sprintf("%s on %s: ", a.Action, a.Resource)
 	policies, denied := g.policies(c, known.identity, a)
 	if denied != nil {
+		denied.Why = what + denied.Why
 		return denied
 	}
 	d := policy.Decide(policies, &policy.Request{
@@ -74,7 +77,11 @@ func (g *Gate) decide(c service.Caller, known request, a service.Access) *servic
 	if d.Allowed {
 		return nil
 	}
-	return denial(c, known.identity, a, d)
+	denied = denial(c, known.identity, a, d)
+	if d.Explicit { // else the decision names what nobody allows
+		denied.Why = what + denied.Why
+	}
+	return denied
 }
 
 // everything is the policy of identities that were given none.

@@ -204,6 +204,9 @@ func TestConditionKeys(t *testing.T) {
 		if !strings.Contains(denied.Why, row.because) || !strings.Contains(denied.Why, `explicit deny by statement 1 ("Only") of the bucket policy`) {
 			t.Errorf("%s: denied because %q, which does not name %s", row.deny, denied.Why, row.because)
 		}
+		if what := "s3:GetObject on arn:aws:s3:::logs/a"; strings.Count(denied.Why, what) != 1 || !strings.HasPrefix(denied.Why, what+": ") {
+			t.Errorf("%s: %q does not begin with %s", row.deny, denied.Why, what)
+		}
 	}
 }
 

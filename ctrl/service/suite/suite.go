@@ -58,7 +58,7 @@ type Config struct {
 	// MAC is the Ethernet address of an interface: 02:29:96:8f:6a:2d.
 	MAC func(*vpc.ENI) string
 	// Denied is told of each request that a policy, or its signature, refused.
-	Denied func(service.Caller, service.Access, *service.Denied)
+	Denied func(service.Caller, *service.Denied)
 	// Broken is told once if a service ends by itself.
 	Broken func(error)
 }
