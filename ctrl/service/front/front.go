@@ -141,16 +141,7 @@ func (f *Front) Prune() (gone []*Conn) {
 
 // Ends are the addresses of a TCP connection, its own first; IPv4 ones as IPv4.
 func Ends(conn net.Conn) (local, remote netip.AddrPort) {
-	return addrPort(conn.LocalAddr()), addrPort(conn.RemoteAddr())
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return service.AddrPort(conn.LocalAddr()), service.AddrPort(conn.RemoteAddr())
 }
 
 // Reset closes a connection with RST.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vpclab/vpclab/ctrl/service"
 )
 
 func TestConsumersReachTheTargetsInTurn(t *testing.T) {
@@ -158,7 +160,7 @@ func TestTheDialerKnowsTheConsumer(t *testing.T) {
 	b.exchange(c)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if want := (Ends{addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())}); len(b.askedBy) != 1 || b.askedBy[0] != want {
+	if want := (Ends{service.AddrPort(c.LocalAddr()), service.AddrPort(c.RemoteAddr())}); len(b.askedBy) != 1 || b.askedBy[0] != want {
 		t.Errorf("asked by %v, want %v", b.askedBy, want)
 	}
 }

@@ -59,7 +59,7 @@ func newBed(t testing.TB, targets ...netip.Addr) *bed {
 		t.Fatal(err)
 	}
 	b := &bed{
-		t: t, listener: l, port: addrPort(l.Addr()).Port(), now: time.Unix(1_700_000_000, 0),
+		t: t, listener: l, port: service.AddrPort(l.Addr()).Port(), now: time.Unix(1_700_000_000, 0),
 		ill: map[netip.Addr]bool{}, silent: map[netip.Addr]bool{}, targets: map[netip.Addr]*net.TCPListener{},
 	}
 	b.Balancer = New(Config{Directory: b, Healthy: b.healthy, Dial: b.dial, Refused: b.refuse, Now: b.time})

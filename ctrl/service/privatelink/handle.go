@@ -189,16 +189,6 @@ func (b *Balancer) end(c *connection) {
 	}
 }
 
-func localOf(c *net.TCPConn) netip.AddrPort { return addrPort(c.LocalAddr()) }
+func localOf(c *net.TCPConn) netip.AddrPort { return service.AddrPort(c.LocalAddr()) }
 
-func remoteOf(c *net.TCPConn) netip.AddrPort { return addrPort(c.RemoteAddr()) }
-
-// addrPort is plain IPv4 where a wildcard socket of IPv6 says ::ffff:a.b.c.d.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
+func remoteOf(c *net.TCPConn) netip.AddrPort { return service.AddrPort(c.RemoteAddr()) }

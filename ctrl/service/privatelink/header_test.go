@@ -11,6 +11,8 @@ import (
 
 	proxyproto "github.com/pires/go-proxyproto"
 	"github.com/pires/go-proxyproto/tlvparse"
+
+	"github.com/vpclab/vpclab/ctrl/service"
 )
 
 func TestHeader(t *testing.T) {
@@ -51,7 +53,7 @@ func wantHeader(t *testing.T, h *proxyproto.Header, source, destination netip.Ad
 	if !ok || h.Version != 2 || h.Command != proxyproto.PROXY {
 		t.Fatalf("the header is %+v", h)
 	}
-	if addrPort(from) != source || addrPort(to) != destination {
+	if service.AddrPort(from) != source || service.AddrPort(to) != destination {
 		t.Errorf("from %v to %v, want from %v to %v", from, to, source, destination)
 	}
 	tlvs, err := h.TLVs()
@@ -79,7 +81,7 @@ func TestTargetsGetTheHeaderWhenAsked(t *testing.T) {
 	c := b.ask(ofShop)
 	h := <-headers // before the consumer has said anything
 	b.exchange(c)
-	port := addrPort(c.LocalAddr()).Port()
+	port := service.AddrPort(c.LocalAddr()).Port()
 	wantHeader(t, h, netip.AddrPortFrom(netip.MustParseAddr("10.0.1.5"), port), netip.AddrPortFrom(netip.MustParseAddr("10.0.2.9"), b.port))
 
 	b.Update([]Service{b.shop(one)})
