@@ -188,7 +188,7 @@ func logsAreExact(t *testing.T, offload, segmented bool) {
 		counters[n] = b.transmitted(n)
 		wires[n] = b.listen(n)
 	}
-	connections := b.mixedTraffic(s, 6*time.Second)
+	connections := b.mixedTraffic(s, 12*time.Second)
 
 	if err := b.Advance(2 * time.Minute); err != nil {
 		t.Fatal(err)
@@ -306,7 +306,7 @@ func sumsOf(t *testing.T, path string) (sums map[string]engineCount, records int
 // returns how many short connections there were.
 func (b bed) mixedTraffic(s *scenario.Scenario, d time.Duration) int64 {
 	b.t.Helper()
-	const connections = 5000
+	const connections = 10000
 	deadline, latest := time.Now().Add(d), time.Now().Add(d+time.Minute)
 	var all sync.WaitGroup
 	var short atomic.Int64
@@ -363,7 +363,7 @@ func (b bed) mixedTraffic(s *scenario.Scenario, d time.Duration) int64 {
 		return errors.Join(wiped, b.Apply(context.Background(), s.Steps[n%len(s.Steps)].Change))
 	})
 	all.Wait()
-	if n, err := change.stop(); err != nil || n < 5 {
+	if n, err := change.stop(); err != nil || n < 8 {
 		b.t.Errorf("%d changes: %v", n, err)
 	}
 	if n := short.Load(); n < connections {
