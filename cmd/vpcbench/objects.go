@@ -134,8 +134,8 @@ func (b *bareStore) start(name string) error {
 	b.suite, err = suite.Start(suite.Config{
 		Lab: name, Dir: b.dir, Open: b.InServer, Directory: onlyCaller(p.caller()), Now: time.Now, Wall: time.Now,
 		MAC:    func(*vpc.ENI) string { return "" },
-		Denied: func(service.Caller, service.Access, *service.Denied) {}, // the client is told, and ends the load
-		Broken: func(error) {},                                           // the next request ends the load
+		Denied: func(service.Caller, *service.Denied) {}, // the client is told, and ends the load
+		Broken: func(error) {},                           // the next request ends the load
 	}, p.Model)
 	if err != nil {
 		return err
